@@ -1,0 +1,23 @@
+"""What the constructs and the runtime they ship agree on.
+
+The constructs never import the runtime, so the names stand here once; the test
+``tests/contract/test_runtime_contract.py`` holds the runtime to them.
+"""
+
+from typing import Final
+
+MODEL_URI: Final = "MODEL_URI"
+MODEL_NAME: Final = "MODEL_NAME"
+MODEL_VERSION: Final = "MODEL_VERSION"
+CORS_ORIGINS: Final = "INFERENCE_CORS_ORIGINS"
+
+RUNTIME_PACKAGE: Final = "inference_runtime"
+AWS_LAMBDA_HANDLER: Final = "inference_runtime.adapters.aws_lambda.handler"
+
+MODELS_FOLDER: Final = "models"
+MODEL_FILE: Final = "model.onnx"
+
+
+def model_uri(name: str) -> str:
+    """The ``MODEL_URI`` of the model ``name`` in an artifact, relative as the runtime expects."""
+    return f"{MODELS_FOLDER}/{name}/{MODEL_FILE}"
