@@ -1,1 +1,6 @@
-"""placeholder"""
+"""Serves an ONNX model on AWS Lambda, Cloud Run and Azure Functions.
+
+One data plane answers alike on every platform; a platform is an adapter around it. Start from
+:func:`inference_runtime.serving.start`, or set ``inference_runtime.adapters.aws_lambda.handler``
+as a function's handler.
+"""

@@ -1,0 +1,1 @@
+"""One module for each platform: an envelope in, a ``Request``; a ``Reply``, an envelope out."""

@@ -1,0 +1,118 @@
+"""AWS Lambda: direct invocation, API Gateway (payload 1.0 and 2.0), function URLs and ALB.
+
+Set ``inference_runtime.adapters.aws_lambda.handler`` as the function's handler. The model is
+loaded when the module is imported, in Lambda's INIT phase; a bad setting or model fails there.
+
+A direct invocation takes and gives the simple form itself. The caller's mistakes come back as
+``{"error": …}``; what is ours is raised, so that Lambda counts and retries it. The event
+``{"warmup": true}`` is answered without a run.
+"""
+
+from __future__ import annotations
+
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from http import HTTPStatus
+
+from inference_runtime.dataplane import Reply, Request
+from inference_runtime.errors import InferenceError, MalformedBody
+from inference_runtime.serving import start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class Context(Protocol):
+        """What is used of Lambda's context object."""
+
+        aws_request_id: str
+
+    Event = dict[str, Any]
+
+PLANE = start()
+
+
+def handler(event: Event, context: Context) -> Event:
+    """Answer one event.
+
+    Args:
+        event: of any form that the module's docstring names.
+        context: Lambda's.
+
+    Returns:
+        The answer in the form that the sender of such an event reads.
+
+    Raises:
+        InferenceError: on direct invocation only, when the fault is ours.
+    """
+    if "requestContext" in event:
+        return _answer_http(event, context.aws_request_id)
+    if event.get("warmup") is True:
+        return PLANE.health()
+    return PLANE.invoke(event, context.aws_request_id)
+
+
+def _answer_http(event: Event, request_id: str) -> Event:
+    try:
+        request = _request(event, request_id)
+    except InferenceError as error:
+        return _envelope(event, PLANE.refuse(error, request_id))
+    return _envelope(event, PLANE.handle(request))
+
+
+def _request(event: Event, request_id: str) -> Request:
+    context = event["requestContext"]
+    http = context.get("http")
+    method = http["method"] if http else event["httpMethod"]
+    return Request(method.upper(), _path(event), _headers(event), _body(event), request_id)
+
+
+def _path(event: Event) -> str:
+    """The path below any stage or base path: the route's template with its parameters filled in."""
+    template: str = event.get("routeKey", "").partition(" ")[2] or event.get("resource") or ""
+    if not template:
+        return _raw_path(event)
+    for name, value in (event.get("pathParameters") or {}).items():
+        template = template.replace(f"{{{name}+}}", value).replace(f"{{{name}}}", value)
+    return template
+
+
+def _raw_path(event: Event) -> str:
+    """The path as sent, without the stage that a catch-all route of an HTTP API leaves in it."""
+    path: str = event.get("rawPath") or event.get("path") or "/"
+    stage = event["requestContext"].get("stage", "$default")
+    prefix = f"/{stage}/"
+    return path[len(prefix) - 1 :] if path.startswith(prefix) else path
+
+
+def _headers(event: Event) -> dict[str, str]:
+    single = event.get("headers") or {}
+    several = event.get("multiValueHeaders") or {}
+    headers = {name.lower(): ",".join(values) for name, values in several.items()}
+    return headers | {name.lower(): value for name, value in single.items()}
+
+
+def _body(event: Event) -> bytes:
+    body = event.get("body") or ""
+    if not event.get("isBase64Encoded"):
+        return body.encode() if isinstance(body, str) else b""
+    try:
+        return a2b_base64(body, strict_mode=True)
+    except (Base64Error, ValueError) as error:
+        raise MalformedBody(
+            f"the event says isBase64Encoded, but its body is not: {error}"
+        ) from None
+
+
+def _envelope(event: Event, reply: Reply) -> Event:
+    answer: Event = {
+        "statusCode": reply.status,
+        "headers": reply.headers,
+        "body": reply.body.decode(),
+        "isBase64Encoded": False,
+    }
+    if "elb" in event["requestContext"]:
+        answer["statusDescription"] = f"{reply.status} {HTTPStatus(reply.status).phrase}"
+        if "multiValueHeaders" in event:
+            answer["multiValueHeaders"] = {n: [v] for n, v in answer.pop("headers").items()}
+    return answer

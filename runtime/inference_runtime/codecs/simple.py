@@ -1,0 +1,170 @@
+"""The simple form: what people's own handlers already read and write.
+
+One input: ``{"features": [...]}`` is one row and ``{"features": [[...], ...]}`` a batch, answered
+with ``{"predictions": …, "model_version": …}``. Several inputs: ``{"inputs": {"name": nested}}``,
+answered with ``{"outputs": {"name": nested}, "model_version": …}``.
+
+A prediction of a model with one output is that output's row; with several, an object of them by
+name. Columns that have labels (a classifier's probabilities) become objects by label.
+Members that the form does not know are left alone, as orchestrators pass their own along.
+"""
+
+from __future__ import annotations
+
+from inference_runtime.codecs import nested
+from inference_runtime.errors import InvalidInput, MalformedBody
+from inference_runtime.tensor import Tensor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from inference_runtime.jsonio import Json
+    from inference_runtime.signature import Dimension, Signature
+
+_ROW, _BATCH, _NAMED = "row", "batch", "named"
+
+
+class Call:
+    """A decoded request.
+
+    Attributes:
+        inputs: tensors by name.
+        form: how the caller asked, and so how the answer is written.
+    """
+
+    __slots__ = ("form", "inputs")
+
+    def __init__(self, inputs: dict[str, Tensor], form: str) -> None:
+        self.inputs = inputs
+        self.form = form
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of the first input; 1 for a scalar."""
+        shape = next(iter(self.inputs.values())).shape if self.inputs else ()
+        return shape[0] if shape else 1
+
+
+class SimpleForm:
+    """Reads and writes the simple form for one model.
+
+    Args:
+        signature: the model's.
+        model_version: as the answers name it.
+        non_finite: how NaN and infinities are written; see ``codecs.nested``.
+    """
+
+    def __init__(self, signature: Signature, model_version: str, non_finite: str) -> None:
+        self._signature = signature
+        self._model_version = model_version
+        self._non_finite = non_finite
+
+    def decode(self, body: Json) -> Call:
+        """Read a request.
+
+        Raises:
+            MalformedBody: it is no object, or has not exactly one of ``features`` and ``inputs``.
+            InvalidInput: values that are ragged, or of a wrong type or rank.
+        """
+        if not isinstance(body, dict):
+            raise MalformedBody(
+                f"the body is {_json_type(body)}; send an object: {self._example()}"
+            )
+        if ("features" in body) == ("inputs" in body):
+            found = "both" if "features" in body else "neither"
+            raise MalformedBody(
+                f"the body has {found} of 'features' and 'inputs'; send {self._example()}"
+            )
+        if "features" in body:
+            return self._decode_features(body["features"])
+        return self._decode_named(body["inputs"])
+
+    def encode(self, call: Call, outputs: Mapping[str, Tensor]) -> dict[str, Json]:
+        """Write the answer to ``call``."""
+        values = {name: self._readable(tensor) for name, tensor in outputs.items()}
+        member: dict[str, Json] = (
+            {"outputs": values}
+            if call.form is _NAMED
+            else {"predictions": _predictions(call, outputs, values)}
+        )
+        return {**member, "model_version": self._model_version}
+
+    def _decode_features(self, features: Json) -> Call:
+        required = [spec for spec in self._signature.inputs.values() if not spec.optional]
+        if len(required) != 1:
+            raise InvalidInput(
+                f"'features' is for models with one input; this one takes {len(required)}:"
+                f" send {self._example()}"
+            )
+        (spec,) = required
+        tensor = nested.decode(features, spec.datatype, spec.name)
+        if len(tensor.shape) == len(spec.shape):
+            return Call({spec.name: tensor}, _BATCH)
+        if len(tensor.shape) == len(spec.shape) - 1 and _takes_one(spec.shape[0]):
+            row = Tensor(tensor.datatype, (1, *tensor.shape), tensor.buffer)
+            return Call({spec.name: row}, _ROW)
+        raise InvalidInput(
+            f"input {spec.name!r} takes {spec}: 'features' is one row of {len(spec.shape) - 1}"
+            f" dimensions or a batch of {len(spec.shape)}, got shape {list(tensor.shape)}"
+        )
+
+    def _decode_named(self, inputs: Json) -> Call:
+        if not isinstance(inputs, dict):
+            raise MalformedBody(
+                f"'inputs' is {_json_type(inputs)}; send an object: {self._example()}"
+            )
+        known = self._signature.inputs
+        for name in inputs:
+            if name not in known:
+                names = ", ".join(map(repr, known))
+                raise InvalidInput(f"unknown input {name!r}; the inputs are {names}")
+        tensors = {
+            name: nested.decode(value, known[name].datatype, name) for name, value in inputs.items()
+        }
+        return Call(tensors, _NAMED)
+
+    def _readable(self, tensor: Tensor) -> Json:
+        values = nested.encode(tensor, self._non_finite)
+        if tensor.labels is None:
+            return values
+        return _labelled(values, [str(label) for label in tensor.labels], len(tensor.shape))
+
+    def _example(self) -> str:
+        required = [spec for spec in self._signature.inputs.values() if not spec.optional]
+        if len(required) == 1:
+            return f'{{"features": {required[0]}}}'
+        inputs = ", ".join(f'"{spec.name}": {spec}' for spec in required)
+        return f'{{"inputs": {{{inputs}}}}}'
+
+
+def _takes_one(dimension: Dimension) -> bool:
+    return dimension == 1 or not isinstance(dimension, int)
+
+
+def _predictions(call: Call, outputs: Mapping[str, Tensor], values: dict[str, Json]) -> Json:
+    rows = call.batch_size
+    if any(not tensor.shape or tensor.shape[0] != rows for tensor in outputs.values()):
+        return _only(values)  # Not row by row: the outputs as they are.
+    predictions = [
+        _only(dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)
+    ]
+    return predictions[0] if call.form is _ROW else predictions
+
+
+def _only(values: dict[str, Json]) -> Json:
+    return next(iter(values.values())) if len(values) == 1 else values
+
+
+def _labelled(values: Any, labels: list[str], depth: int) -> Json:
+    if depth == 1:
+        return dict(zip(labels, values, strict=True))
+    return [_labelled(row, labels, depth - 1) for row in values]
+
+
+def _json_type(value: Json) -> str:
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list"}
+    return names[type(value)]

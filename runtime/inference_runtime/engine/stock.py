@@ -1,0 +1,203 @@
+"""The engine over the ``onnxruntime`` package. The only module that imports numpy."""
+
+from __future__ import annotations
+
+from ctypes import string_at
+from json import loads
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from inference_runtime.errors import InvalidInput, ModelFailed, ModelNotLoaded
+from inference_runtime.signature import Signature, TensorSpec
+from inference_runtime.tensor import (
+    BF16,
+    BYTES,
+    DATATYPES,
+    FP32,
+    Tensor,
+    pack_elements,
+    unpack_elements,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Final
+
+    from inference_runtime.tensor import Label
+
+CLASS_LABELS: Final = "class_labels"
+
+_DATATYPES = {
+    "tensor(bool)": "BOOL", "tensor(string)": "BYTES",
+    "tensor(uint8)": "UINT8", "tensor(uint16)": "UINT16",
+    "tensor(uint32)": "UINT32", "tensor(uint64)": "UINT64",
+    "tensor(int8)": "INT8", "tensor(int16)": "INT16",
+    "tensor(int32)": "INT32", "tensor(int64)": "INT64",
+    "tensor(float16)": "FP16", "tensor(bfloat16)": "BF16",
+    "tensor(float)": "FP32", "tensor(double)": "FP64",
+}  # fmt: skip
+_ZIPMAPS = frozenset({"seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))"})
+_NUMPY_TYPES = {
+    "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
+    "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
+    "FP16": "<f2", "BF16": "<u2", "FP32": "<f4", "FP64": "<f8",
+}  # fmt: skip
+_ONNX_BFLOAT16 = 16
+# onnxruntime's exceptions have no common base below Exception.
+_REFUSALS = (ort_errors.InvalidArgument, ort_errors.Fail, ort_errors.RuntimeException)
+_FAILURES = (ort_errors.EPFail, ort_errors.NotImplemented, MemoryError, RuntimeError)
+_OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory")
+
+
+class StockEngine:
+    """A session of the ``onnxruntime`` package on the CPU.
+
+    The graph is optimised at load. Threads do not spin while they wait: spinning burns the quota
+    of a shared vCPU. A classifier's class labels come from a ZipMap's keys or from the model's
+    metadata property ``class_labels``, a JSON list.
+
+    Args:
+        path: the ONNX file; external data are found beside it.
+        threads: threads of one run.
+
+    Raises:
+        ModelNotLoaded: the file cannot be read or is no model that can be served; the message
+            says which and why.
+    """
+
+    def __init__(self, path: str, threads: int) -> None:
+        try:
+            self._session = ort.InferenceSession(
+                path, _session_options(threads), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise ModelNotLoaded(f"{path} cannot be loaded: {error}") from error
+        self.signature = _signature(self._session, path)
+        self._labels = _metadata_labels(self._session, path)
+        self._has_bfloat16 = any(
+            spec.datatype is BF16
+            for spec in (*self.signature.inputs.values(), *self.signature.outputs.values())
+        )
+
+    def run(self, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> dict[str, Tensor]:
+        """Run the model once; see ``Engine.run``.
+
+        A model has run once when it is ready, so what the session then refuses is the input.
+        """
+        try:
+            if self._has_bfloat16:
+                return self._run_ort_values(inputs, outputs)
+            feed = {name: _to_numpy(tensor) for name, tensor in inputs.items()}
+            values = self._session.run(outputs, feed)
+        except _REFUSALS as error:
+            if any(sign in str(error) for sign in _OUT_OF_MEMORY):
+                raise ModelFailed("the model ran out of memory") from error
+            raise InvalidInput(f"the model refuses this input: {error}") from error
+        except _FAILURES as error:
+            raise ModelFailed(f"the model failed: {type(error).__name__}") from error
+        return {
+            name: self._to_tensor(value, name) for name, value in zip(outputs, values, strict=True)
+        }
+
+    def _run_ort_values(
+        self, inputs: Mapping[str, Tensor], outputs: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """numpy has no bfloat16: such tensors go in and come out as onnxruntime's own values."""
+        feed = {name: _to_ort_value(tensor) for name, tensor in inputs.items()}
+        values = self._session.run_with_ort_values(outputs, feed)
+        return {
+            name: self._from_ort_value(value, name)
+            for name, value in zip(outputs, values, strict=True)
+        }
+
+    def _from_ort_value(self, value: Any, name: str) -> Tensor:
+        if self.signature.outputs[name].datatype is not BF16:
+            return self._to_tensor(value.numpy(), name)
+        data = string_at(value.data_ptr(), value.tensor_size_in_bytes())
+        return Tensor(BF16, value.shape(), data)
+
+    def _to_tensor(self, value: Any, name: str) -> Tensor:
+        datatype = self.signature.outputs[name].datatype
+        if isinstance(value, list):
+            return _zipmap_tensor(value)
+        if datatype is BYTES:
+            elements = pack_elements(str(element).encode() for element in value.ravel())
+            return Tensor(BYTES, value.shape, elements)
+        labels = self._labels if _fits_labels(value, self._labels) else None
+        return Tensor(datatype, value.shape, np.ascontiguousarray(value).data, labels)
+
+
+def _session_options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return options
+
+
+def _signature(session: ort.InferenceSession, path: str) -> Signature:
+    required = [_spec(node, path) for node in session.get_inputs()]
+    optional = [_spec(node, path, optional=True) for node in session.get_overridable_initializers()]
+    outputs = [_spec(node, path, zipmap=True) for node in session.get_outputs()]
+    return Signature(required + optional, outputs)
+
+
+def _spec(node: Any, path: str, *, optional: bool = False, zipmap: bool = False) -> TensorSpec:
+    if zipmap and node.type in _ZIPMAPS:
+        return TensorSpec(node.name, FP32, [None, None])
+    if node.type not in _DATATYPES:
+        raise ModelNotLoaded(
+            f"{path} cannot be served: {node.name!r} is a {node.type}; inputs and outputs must be"
+            " tensors of numbers, booleans or strings, or a classifier's ZipMap output"
+        )
+    datatype = DATATYPES[_DATATYPES[node.type]]
+    return TensorSpec(node.name, datatype, node.shape, optional=optional)
+
+
+def _metadata_labels(session: ort.InferenceSession, path: str) -> list[Label] | None:
+    text = session.get_modelmeta().custom_metadata_map.get(CLASS_LABELS)
+    if text is None:
+        return None
+    try:
+        labels = loads(text)
+    except ValueError:
+        labels = None
+    if not isinstance(labels, list) or not all(isinstance(label, str | int) for label in labels):
+        raise ModelNotLoaded(
+            f"{path} cannot be served: its metadata property {CLASS_LABELS!r} is {text!r}; it must"
+            " be a JSON list of strings or integers"
+        )
+    return labels
+
+
+def _fits_labels(value: Any, labels: Sequence[Label] | None) -> bool:
+    """Whether the last dimension's columns are the classes: scores, not the label itself."""
+    return bool(
+        labels and value.ndim > 1 and value.dtype.kind == "f" and value.shape[-1] == len(labels)
+    )
+
+
+def _to_numpy(tensor: Tensor) -> Any:
+    if tensor.datatype is BYTES:
+        elements = [element.decode() for element in unpack_elements(tensor.buffer)]
+        return np.array(elements, dtype=object).reshape(tensor.shape)
+    return np.frombuffer(tensor.buffer, _NUMPY_TYPES[tensor.datatype.name]).reshape(tensor.shape)
+
+
+def _to_ort_value(tensor: Tensor) -> ort.OrtValue:
+    value = _to_numpy(tensor)
+    if tensor.datatype is BF16:
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(value, _ONNX_BFLOAT16)
+    return ort.OrtValue.ortvalue_from_numpy(value)
+
+
+def _zipmap_tensor(rows: list[dict[Label, float]]) -> Tensor:
+    """A ZipMap's rows as one tensor: its keys are the labels of the columns."""
+    labels: list[Label] = list(rows[0]) if rows else []
+    scores = np.array([list(row.values()) for row in rows], dtype="<f4")
+    return Tensor(FP32, (len(rows), len(labels)), scores.data, labels)

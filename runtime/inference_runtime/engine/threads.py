@@ -1,0 +1,40 @@
+"""How many threads one run may use, from the processor time that the process really gets.
+
+Lambda shows two processors at every memory size and throttles below them; containers show the
+host's. More threads than quota only wait for one another: at 0.58 vCPU, one thread answered in
+36 ms and the default in 100 (bench/threads.py measures it).
+"""
+
+from __future__ import annotations
+
+import os
+
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+MEGABYTES_PER_VCPU = 1769
+
+_CGROUP_QUOTA = "/sys/fs/cgroup/cpu.max"
+
+
+def vcpus(lambda_memory_mb: int | None) -> float:
+    """The vCPUs of this process: on Lambda from its memory, else by affinity and cgroup quota."""
+    if lambda_memory_mb is not None:
+        return lambda_memory_mb / MEGABYTES_PER_VCPU
+    visible = float(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return min(visible, _cgroup_quota(_CGROUP_QUOTA) or visible)
+
+
+def intra_op_threads(available: float) -> int:
+    """Threads for one run on ``available`` vCPUs: one below two, else one for each whole one."""
+    return max(1, int(available))
+
+
+def _cgroup_quota(path: str) -> float | None:
+    """The processors that cgroup v2 grants, or ``None`` where it sets no limit."""
+    try:
+        with open(path) as file:
+            quota, period = file.read().split()
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else int(quota) / int(period)

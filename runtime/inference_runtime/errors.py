@@ -1,0 +1,76 @@
+"""What can go wrong, and whose fault it is.
+
+Each class carries its HTTP status and a stable code. ``dataplane.py`` alone turns them into
+replies.
+"""
+
+
+class InferenceError(Exception):
+    """A failure with a status. ``str(error)`` is safe to show to the caller.
+
+    Attributes:
+        status: the HTTP status.
+        code: a stable, machine-readable name.
+    """
+
+    status = 500
+    code = "INTERNAL"
+
+    @property
+    def fault(self) -> str:
+        """``client`` for what the caller can mend, ``server`` for what is ours."""
+        return "client" if self.status < 500 else "server"
+
+
+class MalformedBody(InferenceError):
+    """The body is empty, not JSON, or not of the shape that the route reads."""
+
+    status = 400
+    code = "MALFORMED_BODY"
+
+
+class InvalidInput(InferenceError):
+    """A tensor does not fit the model's signature."""
+
+    status = 400
+    code = "INVALID_INPUT"
+
+
+class NotFound(InferenceError):
+    """No such path, model or version."""
+
+    status = 404
+    code = "NOT_FOUND"
+
+
+class MethodNotAllowed(InferenceError):
+    """The path exists, with another method."""
+
+    status = 405
+    code = "METHOD_NOT_ALLOWED"
+
+
+class PayloadTooLarge(InferenceError):
+    """The body is larger than ``INFERENCE_MAX_REQUEST_BYTES``."""
+
+    status = 413
+    code = "PAYLOAD_TOO_LARGE"
+
+
+class ModelFailed(InferenceError):
+    """The model could not run, and not because of its input."""
+
+    status = 500
+    code = "MODEL_FAILED"
+
+
+class InvalidSettings(InferenceError):
+    """An environment variable holds a value that is not allowed. Raised at start only."""
+
+    code = "INVALID_SETTINGS"
+
+
+class ModelNotLoaded(InferenceError):
+    """The model's file is missing, unreadable, or not servable. Raised at start only."""
+
+    code = "MODEL_NOT_LOADED"

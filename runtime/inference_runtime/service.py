@@ -1,0 +1,68 @@
+"""One model, ready to answer: named tensors in, named tensors out. No bytes and no platform."""
+
+from __future__ import annotations
+
+from inference_runtime.tensor import BYTES, Tensor, pack_elements
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from inference_runtime.engine import Engine
+    from inference_runtime.signature import Signature, TensorSpec
+
+
+class InferenceService:
+    """A loaded model under its name and version.
+
+    Args:
+        engine: what runs it.
+        name: the model's name in answers and logs.
+        version: the model's version there.
+    """
+
+    def __init__(self, engine: Engine, name: str, version: str) -> None:
+        self._engine = engine
+        self.name = name
+        self.version = version
+
+    @property
+    def signature(self) -> Signature:
+        """What the model takes and gives."""
+        return self._engine.signature
+
+    def infer(self, inputs: Mapping[str, Tensor], outputs: Sequence[str] = ()) -> dict[str, Tensor]:
+        """Run the model once.
+
+        Args:
+            inputs: its input tensors by name.
+            outputs: the outputs to compute; all of them, in the model's order, when empty.
+
+        Raises:
+            InvalidInput: the tensors do not fit the signature, or the model refuses them.
+            ModelFailed: the model could not run.
+        """
+        self.signature.check_inputs(inputs)
+        self.signature.check_outputs(outputs)
+        return self._engine.run(inputs, list(outputs) or list(self.signature.outputs))
+
+    def warm_up(self) -> None:
+        """Run the model once on zeros, with every dynamic dimension 1.
+
+        The first run of a session allocates and initialises; after this, no caller pays for it.
+
+        Raises:
+            InferenceError: the model refuses zeros of that shape. It may still serve real inputs.
+        """
+        required = [spec for spec in self.signature.inputs.values() if not spec.optional]
+        self.infer({spec.name: _zeros(spec) for spec in required})
+
+
+def _zeros(spec: TensorSpec) -> Tensor:
+    shape = [size if isinstance(size, int) else 1 for size in spec.shape]
+    count = 1
+    for size in shape:
+        count *= size
+    if spec.datatype is BYTES:
+        return Tensor(BYTES, shape, pack_elements([b""] * count))
+    return Tensor(spec.datatype, shape, bytes(count * spec.datatype.itemsize))

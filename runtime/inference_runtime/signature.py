@@ -1,0 +1,118 @@
+"""What a model declares of its inputs and outputs, and whether given tensors fit."""
+
+from __future__ import annotations
+
+from inference_runtime.errors import InvalidInput
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from inference_runtime.tensor import Datatype, Tensor
+
+    Dimension = int | str | None
+
+
+class TensorSpec:
+    """One declared input or output.
+
+    Attributes:
+        name: its name in the graph.
+        datatype: its element type.
+        shape: its dimensions: a size, the name of a symbolic dimension, or ``None`` for any size.
+        optional: whether the model has a default for it.
+    """
+
+    __slots__ = ("datatype", "name", "optional", "shape")
+
+    def __init__(
+        self, name: str, datatype: Datatype, shape: Iterable[Dimension], *, optional: bool = False
+    ) -> None:
+        self.name = name
+        self.datatype = datatype
+        self.shape = tuple(shape)
+        self.optional = optional
+
+    def __str__(self) -> str:
+        dimensions = ", ".join("?" if d is None else str(d) for d in self.shape)
+        return f"{self.datatype}[{dimensions}]"
+
+
+class Signature:
+    """A model's inputs and outputs by name, in the order of its graph.
+
+    Example:
+        >>> from inference_runtime.tensor import FP32, INT64
+        >>> signature = Signature(
+        ...     [TensorSpec("pixels", FP32, ["batch", 64])], [TensorSpec("label", INT64, ["batch"])]
+        ... )
+        >>> str(signature.inputs["pixels"])
+        'FP32[batch, 64]'
+    """
+
+    __slots__ = ("inputs", "outputs")
+
+    def __init__(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
+        self.inputs = {spec.name: spec for spec in inputs}
+        self.outputs = {spec.name: spec for spec in outputs}
+
+    def check_inputs(self, tensors: Mapping[str, Tensor]) -> None:
+        """Check that ``tensors`` are what the model takes.
+
+        Raises:
+            InvalidInput: an unknown or missing name, a datatype, rank or size that is not the
+                declared one, or one symbolic dimension with two sizes.
+        """
+        self._check_names(tensors)
+        sizes: dict[str, tuple[int, str]] = {}
+        for name, tensor in tensors.items():
+            spec = self.inputs[name]
+            _check_tensor(spec, tensor)
+            _check_symbols(spec, tensor, sizes)
+
+    def check_outputs(self, names: Iterable[str]) -> None:
+        """Check that the model has outputs of these names.
+
+        Raises:
+            InvalidInput: it does not.
+        """
+        for name in names:
+            if name not in self.outputs:
+                raise InvalidInput(
+                    f"unknown output {name!r}; the outputs are {_listed(self.outputs)}"
+                )
+
+    def _check_names(self, tensors: Mapping[str, Tensor]) -> None:
+        for name in tensors:
+            if name not in self.inputs:
+                raise InvalidInput(f"unknown input {name!r}; the inputs are {_listed(self.inputs)}")
+        missing = [s.name for s in self.inputs.values() if not s.optional and s.name not in tensors]
+        if missing:
+            raise InvalidInput(
+                f"missing input {_listed(missing)}; the inputs are {_listed(self.inputs)}"
+            )
+
+
+def _check_tensor(spec: TensorSpec, tensor: Tensor) -> None:
+    if tensor.datatype is not spec.datatype:
+        raise InvalidInput(f"input {spec.name!r} takes {spec}, got datatype {tensor.datatype}")
+    fits = len(tensor.shape) == len(spec.shape) and all(
+        want == got for want, got in zip(spec.shape, tensor.shape, strict=True) if type(want) is int
+    )
+    if not fits:
+        raise InvalidInput(f"input {spec.name!r} takes {spec}, got shape {list(tensor.shape)}")
+
+
+def _check_symbols(spec: TensorSpec, tensor: Tensor, sizes: dict[str, tuple[int, str]]) -> None:
+    for symbol, size in zip(spec.shape, tensor.shape, strict=True):
+        if isinstance(symbol, str):
+            known, first = sizes.setdefault(symbol, (size, spec.name))
+            if known != size:
+                raise InvalidInput(
+                    f"dimension {symbol!r} is {known} in input {first!r} and {size} in input"
+                    f" {spec.name!r}; both must be the same"
+                )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)

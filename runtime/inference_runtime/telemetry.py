@@ -1,0 +1,112 @@
+"""What the runtime tells of itself: cold-start phases, and one JSON line for each request.
+
+The lines are written here rather than by a logging library because they run before the first
+answer: `bench/imports.py` measures what the alternatives cost there.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from itertools import count
+
+from inference_runtime import jsonio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inference_runtime.errors import InferenceError
+    from inference_runtime.service import InferenceService
+
+
+def log(level: str, message: str, /, **fields: object) -> None:
+    """Write one line of JSON to standard output: level, message, UTC time, and ``fields``."""
+    line = {"level": level, "message": message, "timestamp": _timestamp(), **fields}
+    sys.stdout.write(jsonio.dumps(line).decode() + "\n")
+    sys.stdout.flush()
+
+
+def log_exception(message: str, raised: BaseException, /, **fields: object) -> None:
+    """Write an error line with the whole traceback, which callers never see."""
+    from traceback import format_exception
+
+    log("ERROR", message, traceback="".join(format_exception(raised)), **fields)
+
+
+class Stopwatch:
+    """Splits the time since its start into named parts.
+
+    Args:
+        start: of the first part, on the ``time.perf_counter`` clock; now by default.
+    """
+
+    def __init__(self, start: float | None = None) -> None:
+        self._last = time.perf_counter() if start is None else start
+        self.milliseconds: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """End the current part, name it, and start the next."""
+        now = time.perf_counter()
+        self.milliseconds[f"{name}_ms"] = round((now - self._last) * 1000, 3)
+        self._last = now
+
+
+class RequestLog:
+    """Writes the line of each request of one service."""
+
+    def __init__(self, service: InferenceService) -> None:
+        self._model = {"model": service.name, "model_version": service.version}
+        self._requests = count()
+
+    def write(
+        self,
+        request_id: str,
+        status: int,
+        watch: Stopwatch,
+        batch_size: int | None,
+        error: InferenceError | None,
+    ) -> None:
+        """Write one request's line.
+
+        Args:
+            request_id: the platform's own id.
+            status: of the reply.
+            watch: with the parts decode, run and encode, as far as the request came.
+            batch_size: rows of the first input; ``None`` when it was never decoded.
+            error: what was answered instead of a prediction.
+        """
+        fields: dict[str, object] = {
+            "request_id": request_id,
+            "status": status,
+            "cold_start": next(self._requests) == 0,
+            **self._model,
+            **watch.milliseconds,
+        }
+        if batch_size is not None:
+            fields["batch_size"] = batch_size
+        if error is not None:
+            fields |= {"error": error.code, "fault": error.fault, "detail": str(error)}
+        log("INFO" if status < 500 else "ERROR", "request", **fields)
+
+
+def process_start() -> float:
+    """When the interpreter started, on the ``time.perf_counter`` clock.
+
+    Linux tells it to 10 ms; elsewhere it is the time of this call.
+    """
+    now = time.perf_counter()
+    try:
+        import os
+
+        with open("/proc/self/stat", "rb") as file:
+            # After the command's name, which may hold spaces, starttime is the 20th field: proc(5).
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return now - (uptime - ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, AttributeError):
+        return now
+
+
+def _timestamp() -> str:
+    now = time.time()
+    milliseconds = int(now % 1 * 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{milliseconds:03}Z"
