@@ -1,0 +1,71 @@
+"""What each platform and the packaged onnxruntime allow: one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A range of whole numbers, both ends allowed.
+
+    Attributes:
+        minimum: the smallest value allowed.
+        maximum: the largest value allowed.
+        unit: what the numbers count, as it reads in an error message.
+    """
+
+    minimum: int
+    maximum: int
+    unit: str
+
+
+# AWS Lambda. MB here are MiB, as Lambda counts them.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+LAMBDA_MEMORY: Final = Limit(128, 10_240, "MB")
+LAMBDA_TIMEOUT: Final = Limit(1, 900, "seconds")
+LAMBDA_EPHEMERAL_STORAGE: Final = Limit(512, 10_240, "MB")
+LAMBDA_UNZIPPED_BYTES: Final = 250 * 2**20
+LAMBDA_ENVIRONMENT_BYTES: Final = 4 * 2**10
+
+# One vCPU; more memory means more vCPUs in proportion.
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+LAMBDA_ONE_VCPU_MB: Final = 1_769
+
+# The managed Python runtimes for which onnxruntime has wheels.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+LAMBDA_PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14")
+
+# Set by Lambda, and refused by it in a function's own environment.
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+LAMBDA_RESERVED_ENVIRONMENT: Final = frozenset(
+    {
+        "_HANDLER",
+        "_X_AMZN_TRACE_ID",
+        "AWS_ACCESS_KEY",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_LAMBDA_RUNTIME_API",
+        "AWS_REGION",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_XRAY_CONTEXT_MISSING",
+        "AWS_XRAY_DAEMON_ADDRESS",
+        "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+    }
+)
+
+# What the packaged onnxruntime (runtime/requirements/) loads: the newest operator set of each
+# domain, and the newest version of the file format. Found by loading models of each version with
+# onnxruntime 1.31.1; a test repeats that with the version that is installed.
+ONNXRUNTIME_OPSETS: Final = {"ai.onnx": 26, "ai.onnx.ml": 5}
+ONNXRUNTIME_IR_VERSION: Final = 13
