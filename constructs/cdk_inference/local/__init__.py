@@ -1,0 +1,37 @@
+"""Deploys any CDK app to an AWS emulator on this machine, without an account or Docker.
+
+    from pathlib import Path
+    from rich.console import Console
+    from cdk_inference.local import deploy, invoke, running
+
+    with running(Path(".cdk-inference")) as emulator:
+        deploy(emulator, console=Console())
+        print(invoke(emulator, "ApiUrl/predict", b'{"features": [1, 2, 3]}').json())
+
+The command line is `cdk-inference local --help`. Needs the extra ``local``, on Linux or macOS.
+"""
+
+from .deploy import Deployment, deploy, outputs
+from .emulator import WORK_FOLDER, Emulator, find, recorded, running, start
+from .errors import LocalError
+from .invoke import Reply, invoke, invoke_function, local_url, post
+from .supported import Omission
+
+__all__ = [
+    "WORK_FOLDER",
+    "Deployment",
+    "Emulator",
+    "LocalError",
+    "Omission",
+    "Reply",
+    "deploy",
+    "find",
+    "invoke",
+    "invoke_function",
+    "local_url",
+    "outputs",
+    "post",
+    "recorded",
+    "running",
+    "start",
+]

@@ -1,0 +1,193 @@
+"""Deploys a CDK app to the emulator, with the real CDK CLI."""
+
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from . import cdk_cli
+from .emulator import OUTPUTS, Emulator
+from .errors import LocalError
+from .progress import step
+from .supported import Omission, without_unsupported
+
+LOCAL_CONTEXT: Final = "cdk-inference:local"
+ACCOUNT: Final = "000000000000"
+REGION: Final = "us-east-1"
+
+Outputs = Mapping[str, Mapping[str, str]]
+"""Stack name to output name to value."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What `deploy` did: the ``outputs`` of the stacks, and what was ``left_out`` of them."""
+
+    emulator: Emulator
+    outputs: Outputs
+    left_out: Sequence[Omission]
+
+
+def deploy(
+    emulator: Emulator,
+    *,
+    console: Console,
+    app: str | None = None,
+    stacks: Sequence[str] = (),
+) -> Deployment:
+    """Deploy the CDK app of the working directory to ``emulator``.
+
+    ``app``: the command that runs the app, as for ``cdk --app``; the one of cdk.json when left
+    out. ``stacks``: the stacks to deploy; all when empty. Progress goes to ``console``.
+
+    The app is synthesized with the context value ``cdk-inference:local``, so that its functions
+    are packaged for this machine. Nothing of the caller's AWS configuration is used or reachable.
+
+    Raises `LocalError` if a step of the CDK CLI fails, or if the stacks name several accounts.
+
+        with running(Path(".cdk-inference")) as emulator:
+            print(deploy(emulator, console=Console()).outputs["MyStack"]["ApiUrl"])
+    """
+    assembly = (emulator.folder / "cdk.out").resolve()
+    left_out = _synthesize(emulator, console, app, assembly)
+    for omission in left_out:
+        console.print(f"  left out: {omission}", highlight=False, markup=False, soft_wrap=True)
+    account, regions = _target(assembly)
+    environments = [f"aws://{account}/{region}" for region in regions]
+    with step(console, "Preparing the emulated account (cdk bootstrap)") as detail:
+        cdk_cli.run(
+            ["bootstrap", *environments, "--app", str(assembly)],
+            env=_environment(emulator, account),
+            on_line=detail,
+        )
+    made = emulator.scratch / OUTPUTS
+    with step(console, "Deploying (cdk deploy)") as detail:
+        cdk_cli.run(
+            [
+                *("deploy", *(stacks or ["--all"]), "--app", str(assembly)),
+                *("--require-approval", "never", "--progress", "events"),
+                *("--outputs-file", str(made)),
+            ],
+            env=_environment(emulator, account),
+            on_line=detail,
+        )
+    return Deployment(emulator, _add_outputs(emulator, made), left_out)
+
+
+def outputs(emulator: Emulator) -> Outputs:
+    """The outputs of every stack deployed to ``emulator``."""
+    try:
+        deployed: Outputs = json.loads((emulator.folder / OUTPUTS).read_text())
+    except FileNotFoundError:
+        return {}
+    return deployed
+
+
+def _add_outputs(emulator: Emulator, made: Path) -> Outputs:
+    everything = {**outputs(emulator), **json.loads(made.read_text())}
+    (emulator.folder / OUTPUTS).write_text(json.dumps(everything, indent=2))
+    return everything
+
+
+def _environment(emulator: Emulator, account: str) -> dict[str, str]:
+    """The caller's environment, with the emulator in the place of all that is AWS."""
+    base = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))
+    }
+    no_proxy = base.get("no_proxy", base.get("NO_PROXY", ""))
+    return cdk_cli.environment(
+        {
+            **base,
+            "AWS_ENDPOINT_URL": emulator.url,
+            # The emulator takes an access key of twelve digits as the account to act in.
+            "AWS_ACCESS_KEY_ID": account,
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": f"127.0.0.1,{no_proxy}",
+            "no_proxy": f"127.0.0.1,{no_proxy}",
+            "TMPDIR": str(emulator.scratch),
+            # The CLI remembers which account an access key belongs to: not in the caller's home.
+            "CDK_HOME": str(emulator.scratch),
+            # Checks templates against CloudFormation's schema, 2 to 8 s; `cdk deploy` to a real
+            # account does it anyway.
+            "CDK_VALIDATION": "false",
+        }
+    )
+
+
+def _synthesize(
+    emulator: Emulator, console: Console, app: str | None, assembly: Path
+) -> list[Omission]:
+    """Synthesize into ``assembly``, and leave out of it what the emulator does not know."""
+    _clear(assembly)
+    with step(console, "Synthesizing the app (cdk synth)") as detail:
+        cdk_cli.run(
+            [
+                *("synth", "--quiet", "--no-version-reporting", "--output", str(assembly)),
+                *("--context", f"{LOCAL_CONTEXT}=true"),
+                *(("--app", app) if app else ()),
+            ],
+            env=_environment(emulator, ACCOUNT),
+            on_line=detail,
+        )
+        return _leave_out_unsupported(assembly, emulator.resource_types())
+
+
+def _clear(assembly: Path) -> None:
+    """Remove what an earlier synthesis left, but for assets, whose names are their hashes."""
+    assembly.mkdir(parents=True, exist_ok=True)
+    for entry in assembly.iterdir():
+        if entry.name.startswith(("asset.", ".cache")):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _leave_out_unsupported(assembly: Path, supported: Collection[str]) -> list[Omission]:
+    left_out: list[Omission] = []
+    for folder in _assemblies(assembly):
+        for file in sorted(folder.glob("*.template.json")):
+            template, omissions = without_unsupported(json.loads(file.read_text()), supported)
+            if omissions:
+                file.write_text(json.dumps(template, indent=1))
+                left_out += omissions
+    return left_out
+
+
+def _assemblies(assembly: Path) -> Iterator[Path]:
+    """``assembly`` and those of the stages in it."""
+    yield assembly
+    for stage in sorted(assembly.glob("assembly-*")):
+        yield from _assemblies(stage)
+
+
+def _target(assembly: Path) -> tuple[str, list[str]]:
+    """The account and the regions that the stacks of ``assembly`` are for."""
+    manifests = (
+        json.loads((folder / "manifest.json").read_text()) for folder in _assemblies(assembly)
+    )
+    environments = {
+        tuple(artifact["environment"].removeprefix("aws://").split("/"))
+        for manifest in manifests
+        for artifact in manifest.get("artifacts", {}).values()
+        if artifact["type"] == "aws:cloudformation:stack"
+    }
+    accounts = {ACCOUNT if account == "unknown-account" else account for account, _ in environments}
+    regions = {REGION if region == "unknown-region" else region for _, region in environments}
+    if len(accounts) != 1:
+        raise LocalError(
+            f"The app's stacks name {len(accounts)} accounts ({', '.join(sorted(accounts))}), but"
+            " the emulator deploys to one: leave the account out of them when the context value"
+            f" {LOCAL_CONTEXT} is set."
+        )
+    return accounts.pop(), sorted(regions)

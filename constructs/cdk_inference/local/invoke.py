@@ -1,0 +1,122 @@
+"""Requests to what is deployed to the emulator: HTTP APIs, function URLs, functions."""
+
+import http.client
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from .deploy import ACCOUNT, REGION, outputs
+from .emulator import HOST, Emulator
+from .errors import LocalError
+
+_TIMEOUT_SECONDS = 900.0
+"""A Lambda function's longest run."""
+
+_AWS_HOST = re.compile(r"(?P<id>[^.]+)\.(?P<service>execute-api|lambda-url)\..+")
+_ARN = re.compile(r"arn:[^:]+:lambda:(?P<region>[^:]+):(?P<account>\d{12}):function:.+")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back: HTTP ``status``, ``body``, and the ``seconds`` from request to last byte."""
+
+    status: int
+    body: bytes
+    seconds: float
+
+    def json(self) -> Any:
+        """The body as JSON; raises `ValueError` if it is not JSON."""
+        return json.loads(self.body)
+
+
+def local_url(emulator: Emulator, url: str) -> str:
+    """Where the emulator serves an API Gateway or function ``url``.
+
+    Raises `LocalError` for any other URL.
+
+        local_url(emulator, "https://abc.execute-api.us-east-1.amazonaws.com/predict")
+        # http://127.0.0.1:4566/_aws/execute-api/abc/predict
+    """
+    parts = urlsplit(url)
+    match = _AWS_HOST.fullmatch(parts.hostname or "")
+    if match is None:
+        raise LocalError(f"{url} is not the URL of an API Gateway API or of a Lambda function.")
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{emulator.url}/_aws/{match['service']}/{match['id']}{parts.path or '/'}{query}"
+
+
+def post(emulator: Emulator, url: str, body: bytes) -> Reply:
+    """POST the JSON ``body`` to an API Gateway or function ``url``, as it is deployed."""
+    target = urlsplit(local_url(emulator, url))
+    path = f"{target.path}?{target.query}" if target.query else target.path
+    return _request(emulator, path, body, {})
+
+
+def invoke_function(emulator: Emulator, function: str, payload: bytes) -> Reply:
+    """Invoke a Lambda ``function``, by name or by ARN (an alias's or a version's as well)."""
+    arn = _ARN.fullmatch(function)
+    region, account = (arn["region"], arn["account"]) if arn else (REGION, ACCOUNT)
+    # The emulator reads account and region from the credential; it checks no signature.
+    credential = f"{account}/20000101/{region}/lambda/aws4_request"
+    authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"
+    path = f"/2015-03-31/functions/{quote(function, safe='')}/invocations"
+    return _request(emulator, path, payload, {"Authorization": authorization})
+
+
+def invoke(emulator: Emulator, target: str, body: bytes) -> Reply:
+    """Send ``body`` to ``target``: a stack output, a function's name, an ARN or a URL.
+
+    An output is named ``Name`` or ``Stack.Name``. If its value is a URL, that gets a POST; a path
+    may follow the name, as in ``ApiUrl/predict``. Else its value is a function, to be invoked.
+
+    Raises `LocalError` if ``target`` is neither an output nor a function that is deployed.
+
+        invoke(emulator, "ApiUrl", b'{"features": [1, 2, 3]}').json()
+    """
+    named = _outputs_by_name(emulator)
+    name, slash, path = target.partition("/")
+    value = named.get(name, target)
+    if value.startswith("https://"):
+        return post(emulator, f"{value.rstrip('/')}/{path}" if slash else value, body)
+    reply = invoke_function(emulator, value, body)
+    if reply.status == http.HTTPStatus.NOT_FOUND:
+        known = ", ".join(sorted(named)) or "none"
+        raise LocalError(
+            f"{target} is neither an output nor a function that is deployed here."
+            f" The outputs are: {known}."
+        )
+    return reply
+
+
+def _outputs_by_name(emulator: Emulator) -> Mapping[str, str]:
+    """Each output under ``Stack.Name``, and under ``Name`` where one stack alone has it."""
+    named: dict[str, str] = {}
+    ambiguous: set[str] = set()
+    for stack, values in outputs(emulator).items():
+        for name, value in values.items():
+            named[f"{stack}.{name}"] = value
+            if name in named:
+                ambiguous.add(name)
+            named[name] = value
+    return {name: value for name, value in named.items() if name not in ambiguous}
+
+
+def _request(emulator: Emulator, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+    connection = http.client.HTTPConnection(HOST, emulator.port, timeout=_TIMEOUT_SECONDS)
+    started = time.perf_counter()
+    try:
+        connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
+        response = connection.getresponse()
+        content = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise LocalError(
+            f"The emulator did not answer a POST to {path} ({error!r}); its log is"
+            f" {emulator.folder / 'emulator.log'}."
+        ) from error
+    finally:
+        connection.close()
+    return Reply(response.status, content, time.perf_counter() - started)
