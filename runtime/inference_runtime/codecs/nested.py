@@ -19,7 +19,6 @@ from inference_runtime.tensor import (
     BOOL,
     BYTES,
     FP16,
-    FP32,
     Tensor,
     pack_elements,
     unpack_elements,
@@ -160,10 +159,9 @@ def _unpack(tensor: Tensor) -> list[Any]:
         return list(unpack(f"<{tensor.size}e", tensor.buffer))
     if datatype is BF16:
         singles = array("I", [half << 16 for half in tensor.buffer.cast("H")])
-        return memoryview(singles).cast("B").cast(FP32.typecode).tolist()
-    code: Any = datatype.typecode
-    elements: list[Any] = tensor.buffer.cast(code).tolist()
-    return elements
+        return memoryview(singles).cast("B").cast("f").tolist()
+    view: Any = tensor.buffer
+    return list(view.cast(datatype.typecode))
 
 
 def _spell(element: float, non_finite: str) -> str | None:
