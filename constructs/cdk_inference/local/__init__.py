@@ -11,11 +11,11 @@
 The command line is `cdk-inference local --help`. Needs the extra ``local``, on Linux or macOS.
 """
 
-from .deploy import Deployment, deploy, outputs
-from .emulator import WORK_FOLDER, Emulator, find, recorded, running, start
-from .errors import LocalError
-from .invoke import Reply, invoke, invoke_function, local_url, post
-from .supported import Omission
+from cdk_inference.local.deploy import Deployment, deploy, outputs
+from cdk_inference.local.emulator import WORK_FOLDER, Emulator, find, recorded, running, start
+from cdk_inference.local.errors import LocalError
+from cdk_inference.local.invoke import Reply, invoke, invoke_function, local_url, post
+from cdk_inference.local.supported import Omission
 
 __all__ = [
     "WORK_FOLDER",

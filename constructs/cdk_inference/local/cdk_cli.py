@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from .errors import LocalError
-from .processes import kill_group
+from cdk_inference.local.errors import LocalError
+from cdk_inference.local.processes import kill_group
 
 
 class CdkFailedError(LocalError):

@@ -10,11 +10,11 @@ from typing import Final
 
 from rich.console import Console
 
-from . import cdk_cli
-from .emulator import OUTPUTS, Emulator
-from .errors import LocalError
-from .progress import step
-from .supported import Omission, without_unsupported
+from cdk_inference.local import cdk_cli
+from cdk_inference.local.emulator import OUTPUTS, Emulator
+from cdk_inference.local.errors import LocalError
+from cdk_inference.local.progress import step
+from cdk_inference.local.supported import Omission, without_unsupported
 
 LOCAL_CONTEXT: Final = "cdk-inference:local"
 ACCOUNT: Final = "000000000000"

@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from .emulator_process import RESOURCE_TYPES
-from .errors import LocalError
-from .processes import kill_group, start_time
+from cdk_inference.local.emulator_process import RESOURCE_TYPES
+from cdk_inference.local.errors import LocalError
+from cdk_inference.local.processes import kill_group, start_time
 
 HOST: Final = "127.0.0.1"
 WORK_FOLDER: Final = Path(".cdk-inference")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from .deploy import ACCOUNT, REGION, outputs
-from .emulator import HOST, Emulator
-from .errors import LocalError
+from cdk_inference.local.deploy import ACCOUNT, REGION, outputs
+from cdk_inference.local.emulator import HOST, Emulator
+from cdk_inference.local.errors import LocalError
 
 _TIMEOUT_SECONDS = 900.0
 """A Lambda function's longest run."""
@@ -22,11 +22,21 @@ _ARN = re.compile(r"arn:[^:]+:lambda:(?P<region>[^:]+):(?P<account>\d{12}):funct
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: HTTP ``status``, ``body``, and the ``seconds`` from request to last byte."""
+    """What came back: HTTP ``status``, ``body``, and the ``seconds`` from request to last byte.
+
+    ``function_error``: set if an invoked function raised an error, which ``body`` then describes;
+    Lambda gives that the status 200 as well.
+    """
 
     status: int
     body: bytes
     seconds: float
+    function_error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is an answer and no error."""
+        return self.status < http.HTTPStatus.BAD_REQUEST and self.function_error is None
 
     def json(self) -> Any:
         """The body as JSON; raises `ValueError` if it is not JSON."""
@@ -112,6 +122,7 @@ def _request(emulator: Emulator, path: str, body: bytes, headers: Mapping[str, s
         connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
         response = connection.getresponse()
         content = response.read()
+        seconds = time.perf_counter() - started
     except (OSError, http.client.HTTPException) as error:
         raise LocalError(
             f"The emulator did not answer a POST to {path} ({error!r}); its log is"
@@ -119,4 +130,4 @@ def _request(emulator: Emulator, path: str, body: bytes, headers: Mapping[str, s
         ) from error
     finally:
         connection.close()
-    return Reply(response.status, content, time.perf_counter() - started)
+    return Reply(response.status, content, seconds, response.getheader("X-Amz-Function-Error"))

@@ -1,10 +1,12 @@
-"""Processes: telling one from a later one with the same id, and ending a whole group."""
+"""Processes: telling one from a later one with the same id, and ending them in order."""
 
 import contextlib
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 
 def start_time(pid: int) -> str | None:
@@ -38,3 +40,13 @@ def kill_group(pid: int) -> None:
     """End the process group that ``pid`` leads, now; a group that is gone is no error."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def end_on_signals() -> None:
+    """Make SIGTERM and SIGHUP end this process by an exception, so that ``finally`` blocks run."""
+
+    def end(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
