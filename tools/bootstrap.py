@@ -48,17 +48,17 @@ CAUSES = (
         f"A file cannot be written: make {ROOT} and your cache folder writable, {AGAIN}",
     ),
     (
+        r"certificate verify failed|UnknownIssuer|invalid peer certificate",
+        "The package registry's certificate is not trusted: name your network's certificates in"
+        f" SSL_CERT_FILE, {AGAIN}",
+    ),
+    (
         r"name resolution|Name or service not known|nodename nor servname|dns error"
         r"|failed to lookup address|NewConnectionError|Failed to establish a new connection"
         r"|error sending request|[Cc]onnection refused|Network is unreachable|[Tt]imed out"
         r"|ProxyError|tunnel error",
         "The package registry cannot be reached: check the network and, behind a proxy,"
         f" HTTPS_PROXY, {AGAIN}",
-    ),
-    (
-        r"certificate verify failed|UnknownIssuer|invalid peer certificate",
-        "The package registry's certificate is not trusted: name your network's certificates in"
-        f" SSL_CERT_FILE, {AGAIN}",
     ),
 )
 
