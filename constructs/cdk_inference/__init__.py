@@ -1,1 +1,49 @@
-"""placeholder"""
+"""CDK constructs for serverless inference of ONNX models.
+
+What AWS apps need is here; each name is loaded when it is first used, so that neither another
+cloud's bindings nor the command line wait for it.
+
+Example:
+    >>> from cdk_inference import InferenceModel, MLInferenceFunction, Packaging
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
+    from cdk_inference.aws.ml_inference_function import MLInferenceFunction
+    from cdk_inference.aws.packaging import Packaging
+    from cdk_inference.errors import PackagingError
+    from cdk_inference.model import InferenceModel, TensorSpec
+    from cdk_inference.validation import ConfigurationError
+
+__all__ = [
+    "ApiAuth",
+    "ConfigurationError",
+    "InferenceHttpApi",
+    "InferenceModel",
+    "MLInferenceFunction",
+    "Packaging",
+    "PackagingError",
+    "TensorSpec",
+]
+
+_HOMES = {
+    "ApiAuth": "aws.inference_http_api",
+    "ConfigurationError": "validation",
+    "InferenceHttpApi": "aws.inference_http_api",
+    "InferenceModel": "model",
+    "MLInferenceFunction": "aws.ml_inference_function",
+    "Packaging": "aws.packaging",
+    "PackagingError": "errors",
+    "TensorSpec": "model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -9,7 +9,13 @@ from typing import Final
 MODEL_URI: Final = "MODEL_URI"
 MODEL_NAME: Final = "MODEL_NAME"
 MODEL_VERSION: Final = "MODEL_VERSION"
-CORS_ORIGINS: Final = "INFERENCE_CORS_ORIGINS"
+PREDICT_PATH: Final = "INFERENCE_PREDICT_PATH"
+
+# Environment variables that constructs set, and that users therefore may not.
+RESERVED_ENVIRONMENT: Final = frozenset({MODEL_URI, MODEL_NAME, MODEL_VERSION, PREDICT_PATH})
+
+DEFAULT_PREDICT_PATH: Final = "/predict"
+HEALTH_PATH: Final = "/health"
 
 RUNTIME_PACKAGE: Final = "inference_runtime"
 AWS_LAMBDA_HANDLER: Final = "inference_runtime.adapters.aws_lambda.handler"

@@ -1,0 +1,65 @@
+"""Zip files and folders that are the same bytes whenever they are made from the same files."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The earliest that a zip file can say.
+_TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)
+_READABLE_FILE: Final = 0o100644
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip file.
+
+    Attributes:
+        path: the file.
+    """
+
+    path: Path
+
+    @property
+    def unzipped_bytes(self) -> int:
+        """What its files take up once unpacked."""
+        with ZipFile(self.path) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+
+
+def write_zip(path: Path, files: Mapping[str, Path]) -> None:
+    """Write ``files``, by their names in it, as a zip file at ``path``."""
+    with ZipFile(path, "w") as archive:
+        for name, file in sorted(files.items()):
+            entry = ZipInfo(name, _TIMESTAMP)
+            entry.compress_type = ZIP_DEFLATED
+            entry.external_attr = _READABLE_FILE << 16
+            entry.file_size = file.stat().st_size
+            with file.open("rb") as content, archive.open(entry, "w") as target:
+                shutil.copyfileobj(content, target, 2**20)
+
+
+def write_folder(path: Path, files: Mapping[str, Path]) -> None:
+    """Copy ``files``, by their names in it, into the new folder ``path``."""
+    for name, file in sorted(files.items()):
+        target = path / name
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+        target.chmod(0o644)
+
+
+def digest(*parts: str | bytes | Path) -> str:
+    """The SHA-256, in hex, of texts and of files' contents, each kept apart from the next."""
+    total = sha256()
+    for part in parts:
+        content = part.read_bytes() if isinstance(part, Path) else part
+        raw = content.encode() if isinstance(content, str) else content
+        total.update(len(raw).to_bytes(8, "big") + raw)
+    return total.hexdigest()

@@ -1,0 +1,1 @@
+"""Constructs for AWS: one construct, one file. Import them from ``cdk_inference``."""

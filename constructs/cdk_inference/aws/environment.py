@@ -1,0 +1,73 @@
+"""The environment variables of a Lambda function that serves a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Token
+
+from cdk_inference.contract import (
+    MODEL_NAME,
+    MODEL_URI,
+    MODEL_VERSION,
+    RESERVED_ENVIRONMENT,
+    model_uri,
+)
+from cdk_inference.limits import LAMBDA_ENVIRONMENT_BYTES, LAMBDA_RESERVED_ENVIRONMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cdk_inference.model import InferenceModel
+    from cdk_inference.validation import Problems
+
+
+def function_environment(
+    model: InferenceModel, users: Mapping[str, str], problems: Problems
+) -> dict[str, str]:
+    """The user's variables and those of the contract.
+
+    Records a problem for each variable that users may not set, and one if all together are larger
+    than Lambda allows.
+    """
+    for name in users:
+        _check_name(name, problems)
+    environment = {
+        **users,
+        MODEL_URI: model_uri(model.name),
+        MODEL_NAME: model.name,
+        MODEL_VERSION: model.version,
+    }
+    _check_size(environment, problems)
+    return environment
+
+
+def _check_name(name: str, problems: Problems) -> None:
+    if name in RESERVED_ENVIRONMENT:
+        problems.add(
+            f"environment sets {name}",
+            allowed="the construct sets that itself",
+            remedy="leave it out: the model's name and version are arguments of"
+            " InferenceModel.from_file, the path is one of add_http_api",
+        )
+    elif name in LAMBDA_RESERVED_ENVIRONMENT:
+        problems.add(
+            f"environment sets {name}",
+            allowed="Lambda reserves that for itself",
+            remedy="choose another name",
+        )
+
+
+def _check_size(environment: Mapping[str, str], problems: Problems) -> None:
+    known = (text for text in (*environment, *environment.values()) if not _is_token(text))
+    size = sum(len(text.encode()) for text in known)
+    if size > LAMBDA_ENVIRONMENT_BYTES:
+        problems.add(
+            f"environment has {size} bytes, names and values together",
+            allowed=f"Lambda allows {LAMBDA_ENVIRONMENT_BYTES}",
+            remedy="put long values into a parameter or secret and read them from there",
+        )
+
+
+def _is_token(text: str) -> bool:
+    return bool(Token.is_unresolved(text))

@@ -1,0 +1,265 @@
+"""A Lambda function that serves an ONNX model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Unpack
+
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Size
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+
+from cdk_inference.aws.environment import function_environment
+from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
+from cdk_inference.aws.memory import default_memory_mb, least_memory_mb
+from cdk_inference.aws.packaging import (
+    LambdaPlatform,
+    Packaging,
+    check_unzipped_size,
+    lambda_platform,
+    package,
+)
+from cdk_inference.contract import DEFAULT_PREDICT_PATH, PREDICT_PATH
+from cdk_inference.limits import (
+    LAMBDA_EPHEMERAL_STORAGE,
+    LAMBDA_MEMORY,
+    LAMBDA_PYTHON_VERSIONS,
+    LAMBDA_TIMEOUT,
+)
+from cdk_inference.validation import Problems
+from constructs import Construct
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aws_cdk import aws_apigatewayv2 as apigwv2
+    from aws_cdk import aws_cloudwatch as cloudwatch
+
+    from cdk_inference.aws.metrics import MetricOptions
+    from cdk_inference.model import InferenceModel
+
+
+class MLInferenceFunction(Construct):
+    """A Lambda function that answers requests with an ONNX model's predictions.
+
+    Every change of the model, the runtime or a setting publishes a new version, and the alias
+    ``live`` moves to it; callers use the alias. Requests are traced with X-Ray, and logs are JSON,
+    one line a request.
+
+    Args:
+        model: what to serve.
+        packaging: an image, built by Docker when the app is deployed, or a zip with layers, built
+            at synth without Docker. Default: image, since a zip has at most 250 MB unzipped.
+        memory_size: 128 to 10,240 MB; a whole vCPU comes with each 1,769 MB. Default: 3.5 times
+            the model's size plus 256 MB, and no less than 1,769 MB (:mod:`cdk_inference.aws.memory`
+            has the measurements).
+        timeout: 1 to 900 seconds. Default: 30 seconds, as long as API Gateway waits.
+        architecture: Default: x86_64. ARM_64 costs a fifth less for a second, but compare the
+            latency of your own model first; these constructs were not yet tried on Graviton.
+        python_version: ``3.11`` to ``3.14``. Default: 3.13.
+        base_image: what an image is built on: an image with that Python and pip. Default:
+            ``python:3.13-slim`` (or as ``python_version`` says). Give one with ``@sha256:…`` for
+            images that can be rebuilt identically, or one from a registry of your own.
+        ephemeral_storage: the size of ``/tmp``, 512 to 10,240 MB. Default: 512, which is free.
+        environment: settings of the runtime such as ``INFERENCE_THREADS``, and variables of your
+            own: 4 KB together. A volatile value, such as a build number, publishes a new version
+            of an unchanged model at each deploy.
+        log_retention: how long logs are kept. Default: one month.
+
+    Attributes:
+        function: the function. Do not call it directly: that is ``$LATEST``.
+        alias: ``live``, the version that callers get.
+        log_group: the function's logs, kept when the stack is deleted.
+        role: the function's own, allowed to write its logs and traces and nothing else.
+        model: what it serves.
+
+    Raises:
+        ConfigurationError: something cannot work; the message lists everything that cannot.
+        PackagingError: the zip's dependencies can be neither found nor downloaded.
+
+    Example:
+        >>> model = InferenceModel.from_file("models/digits/digits.onnx")
+        >>> function = MLInferenceFunction(stack, "Digits", model=model, packaging=Packaging.ZIP)
+        >>> function.grant_invoke(caller)
+        >>> function.add_http_api(auth=ApiAuth.public())
+    """
+
+    function: Final[lambda_.Function]
+    alias: Final[lambda_.Alias]
+    log_group: Final[logs.LogGroup]
+    role: Final[iam.Role]
+    model: Final[InferenceModel]
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        model: InferenceModel,
+        packaging: Packaging = Packaging.IMAGE,
+        memory_size: Size | None = None,
+        timeout: Duration | None = None,
+        architecture: lambda_.Architecture | None = None,
+        python_version: str = "3.13",
+        base_image: str | None = None,
+        ephemeral_storage: Size | None = None,
+        environment: Mapping[str, str] | None = None,
+        log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
+    ) -> None:
+        super().__init__(scope, id)
+        self.model = model
+        memory_size = memory_size or Size.mebibytes(default_memory_mb(model.size_bytes))
+        timeout = timeout or Duration.seconds(30)
+        architecture = architecture or lambda_.Architecture.X86_64
+        ephemeral_storage = ephemeral_storage or Size.mebibytes(LAMBDA_EPHEMERAL_STORAGE.minimum)
+        platform = lambda_platform(self, packaging, architecture, python_version)
+
+        problems = Problems(self.node.path)
+        _check_memory(memory_size, model, problems)
+        _check_timeout(timeout, problems)
+        _check_ephemeral_storage(ephemeral_storage, problems)
+        _check_python(python_version, problems)
+        _check_base_image(base_image, platform, problems)
+        variables = function_environment(model, environment or {}, problems)
+        check_unzipped_size(model, platform, problems)
+        problems.raise_if_any()
+
+        self.log_group = logs.LogGroup(
+            self,
+            "LogGroup",
+            retention=log_retention,
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+        )
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.log_group.grant_write(self.role)
+        artifact = package(self, model, platform, base_image or f"python:{python_version}-slim")
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            code=artifact.code,
+            handler=artifact.handler,
+            runtime=artifact.runtime,
+            layers=artifact.layers,
+            architecture=platform.architecture,
+            memory_size=memory_size.to_mebibytes(),
+            timeout=timeout,
+            ephemeral_storage_size=ephemeral_storage,
+            environment=variables,
+            role=self.role,
+            log_group=self.log_group,
+            tracing=lambda_.Tracing.ACTIVE,
+            description=f"Serves the ONNX model {model.name}",
+        )
+        # The CDK counts a changed layer as a new version under a feature flag alone.
+        self.function.invalidate_version_based_on(artifact.fingerprint)
+        self.alias = lambda_.Alias(
+            self, "Live", alias_name="live", version=self.function.current_version
+        )
+        CfnOutput(
+            self,
+            "FunctionArn",
+            value=self.function.function_arn,
+            description=f"The function that serves {model.name}",
+        )
+        CfnOutput(
+            self,
+            "AliasArn",
+            value=self.alias.function_arn,
+            description=f"Invoke this to get a prediction of {model.name}",
+        )
+
+    def add_http_api(
+        self,
+        path: str = DEFAULT_PREDICT_PATH,
+        *,
+        auth: ApiAuth | None = None,
+        cors: apigwv2.CorsPreflightOptions | None = None,
+        throttle: apigwv2.ThrottleSettings | None = None,
+        log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
+    ) -> InferenceHttpApi:
+        """Put an HTTP API in front of the alias; a function has at most one.
+
+        Args and defaults: as :class:`InferenceHttpApi`.
+
+        Raises:
+            ConfigurationError: as :class:`InferenceHttpApi`.
+
+        Example:
+            >>> function.add_http_api("/digits", auth=ApiAuth.public()).url
+        """
+        api = InferenceHttpApi(
+            self,
+            "HttpApi",
+            handler=self.alias,
+            path=path,
+            auth=auth,
+            cors=cors,
+            throttle=throttle,
+            log_retention=log_retention,
+        )
+        if path != DEFAULT_PREDICT_PATH:
+            self.function.add_environment(PREDICT_PATH, path)
+        return api
+
+    def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Allow ``grantee`` to invoke the alias."""
+        return self.alias.grant_invoke(grantee)
+
+    def metric_invocations(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many requests the alias was given: the sum over 5 minutes, unless told otherwise."""
+        return self.alias.metric_invocations(**options)
+
+    def metric_errors(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many requests failed: the sum over 5 minutes, unless told otherwise."""
+        return self.alias.metric_errors(**options)
+
+    def metric_duration(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """Milliseconds a request took: the average over 5 minutes, unless told otherwise."""
+        return self.alias.metric_duration(**options)
+
+    def metric_throttles(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
+        """How many requests were refused for want of concurrency: the sum over 5 minutes."""
+        return self.alias.metric_throttles(**options)
+
+
+def _check_memory(memory_size: Size, model: InferenceModel, problems: Problems) -> None:
+    if memory_size.is_unresolved():
+        return
+    memory_mb = memory_size.to_bytes() / 2**20
+    problems.check_within("memory_size", memory_mb, LAMBDA_MEMORY)
+    least_mb = least_memory_mb(model.size_bytes)
+    if memory_mb < least_mb:
+        problems.add(
+            f"memory_size is {memory_mb:g} MB",
+            allowed=f"a model of {model.size_bytes / 2**20:.0f} MB needs {least_mb} at least",
+            remedy=f"leave it out, or start from {default_memory_mb(model.size_bytes)}",
+        )
+
+
+def _check_timeout(timeout: Duration, problems: Problems) -> None:
+    if not timeout.is_unresolved():
+        problems.check_within("timeout", timeout.to_milliseconds() / 1000, LAMBDA_TIMEOUT)
+
+
+def _check_ephemeral_storage(size: Size, problems: Problems) -> None:
+    if not size.is_unresolved():
+        storage_mb = size.to_bytes() / 2**20
+        problems.check_within("ephemeral_storage", storage_mb, LAMBDA_EPHEMERAL_STORAGE)
+
+
+def _check_python(version: str, problems: Problems) -> None:
+    if version not in LAMBDA_PYTHON_VERSIONS:
+        problems.add(
+            f"python_version is {version!r}",
+            allowed=f"supported are {', '.join(LAMBDA_PYTHON_VERSIONS)}",
+            remedy="choose one of them",
+        )
+
+
+def _check_base_image(base_image: str | None, platform: LambdaPlatform, problems: Problems) -> None:
+    if base_image is not None and platform.packaging is Packaging.ZIP and not platform.local:
+        problems.add(
+            f"base_image is {base_image!r}",
+            allowed="a zip has no base image",
+            remedy="use Packaging.IMAGE or leave base_image out",
+        )

@@ -1,0 +1,173 @@
+"""A model and the runtime as the code of a Lambda function."""
+
+from __future__ import annotations
+
+import platform as host_platform
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_lambda as lambda_
+
+from cdk_inference.archive import digest
+from cdk_inference.artifact import (
+    PackageTarget,
+    code_archive,
+    dependencies_archive,
+    image_context,
+    model_archive,
+)
+from cdk_inference.contract import AWS_LAMBDA_HANDLER
+from cdk_inference.limits import LAMBDA_PYTHON_VERSIONS, LAMBDA_UNZIPPED_BYTES
+
+if TYPE_CHECKING:
+    from cdk_inference.model import InferenceModel
+    from cdk_inference.validation import Problems
+    from constructs import Construct
+
+# Set by `cdk-inference local deploy`: the emulator runs functions in this machine's own Python and
+# has no Docker engine.
+LOCAL_CONTEXT: Final = "cdk-inference:local"
+
+
+class Packaging(Enum):
+    """How a function's code reaches Lambda."""
+
+    IMAGE = "image"
+    """A container image, built by Docker at deploy. Up to 10 GB."""
+
+    ZIP = "zip"
+    """A zip and two layers, built at synth without Docker. Up to 250 MB unzipped, of which the
+    runtime and its dependencies take about 105."""
+
+
+@dataclass(frozen=True)
+class LambdaPlatform:
+    """How, and for what, a function is packaged.
+
+    Attributes:
+        packaging: image or zip.
+        architecture: the processor.
+        target: what compiled packages in a zip are for.
+        local: whether all this is for this machine's emulator.
+    """
+
+    packaging: Packaging
+    architecture: lambda_.Architecture
+    target: PackageTarget
+    local: bool
+
+
+@dataclass(frozen=True)
+class LambdaPackage:
+    """A function's code, as the properties that a ``lambda_.Function`` takes.
+
+    Attributes:
+        code: the image, or the runtime's own code.
+        handler: the entry point.
+        runtime: a managed Python, or "from image".
+        layers: none for an image.
+        fingerprint: changes whenever the content does, that of the layers included.
+    """
+
+    code: lambda_.Code
+    handler: str
+    runtime: lambda_.Runtime
+    layers: list[lambda_.LayerVersion]
+    fingerprint: str
+
+
+def lambda_platform(
+    scope: Construct,
+    packaging: Packaging,
+    architecture: lambda_.Architecture,
+    python_version: str,
+) -> LambdaPlatform:
+    """What was asked for, or this machine where the app is synthesized for the emulator."""
+    if scope.node.try_get_context(LOCAL_CONTEXT) in (True, "true"):
+        return LambdaPlatform(Packaging.ZIP, _host_architecture(), PackageTarget.host(), True)
+    arm = architecture.name == lambda_.Architecture.ARM_64.name
+    target = PackageTarget.linux(python_version, "aarch64" if arm else "x86_64")
+    return LambdaPlatform(packaging, architecture, target, False)
+
+
+def check_unzipped_size(
+    model: InferenceModel, platform: LambdaPlatform, problems: Problems
+) -> None:
+    """Record a problem if the function would be larger than Lambda allows a zip to be."""
+    if platform.local or platform.packaging is not Packaging.ZIP:
+        return
+    if platform.target.python_version not in LAMBDA_PYTHON_VERSIONS:
+        return
+    runtime = code_archive().unzipped_bytes + dependencies_archive(platform.target).unzipped_bytes
+    if runtime + model.size_bytes > LAMBDA_UNZIPPED_BYTES:
+        room = LAMBDA_UNZIPPED_BYTES - runtime
+        problems.add(
+            f"the model has {_mb(model.size_bytes)} MB",
+            allowed=f"packaging=Packaging.ZIP leaves it {_mb(room)} of Lambda's"
+            f" {_mb(LAMBDA_UNZIPPED_BYTES)} MB unzipped",
+            remedy="use Packaging.IMAGE, or make the model smaller (quantize it)",
+        )
+
+
+def package(
+    scope: Construct, model: InferenceModel, platform: LambdaPlatform, base_image: str
+) -> LambdaPackage:
+    """Build what Lambda runs; layers become children of ``scope``."""
+    if platform.packaging is Packaging.IMAGE:
+        return _image(model, platform, base_image)
+    return _zip(scope, model, platform)
+
+
+def _image(model: InferenceModel, platform: LambdaPlatform, base_image: str) -> LambdaPackage:
+    arm = platform.architecture.name == lambda_.Architecture.ARM_64.name
+    context = image_context("lambda", model)
+    code = lambda_.Code.from_asset_image(
+        str(context),
+        build_args={"BASE_IMAGE": base_image},
+        platform=ecr_assets.Platform.LINUX_ARM64 if arm else ecr_assets.Platform.LINUX_AMD64,
+    )
+    return LambdaPackage(
+        code, lambda_.Handler.FROM_IMAGE, lambda_.Runtime.FROM_IMAGE, [], context.name
+    )
+
+
+def _zip(scope: Construct, model: InferenceModel, platform: LambdaPlatform) -> LambdaPackage:
+    code, dependencies, weights = (
+        code_archive(),
+        dependencies_archive(platform.target),
+        model_archive(model),
+    )
+    runtime = lambda_.Runtime(
+        f"python{platform.target.python_version}", lambda_.RuntimeFamily.PYTHON
+    )
+    layers = [
+        lambda_.LayerVersion(
+            scope,
+            "DependenciesLayer",
+            code=lambda_.Code.from_asset(str(dependencies.path)),
+            compatible_runtimes=[runtime],
+            compatible_architectures=[platform.architecture],
+            description="onnxruntime and what else inference_runtime imports",
+        ),
+        lambda_.LayerVersion(
+            scope,
+            "ModelLayer",
+            code=lambda_.Code.from_asset(str(weights.path)),
+            description=f"The ONNX model {model.name}",
+        ),
+    ]
+    fingerprint = digest(*(archive.path.stem for archive in (code, dependencies, weights)))
+    return LambdaPackage(
+        lambda_.Code.from_asset(str(code.path)), AWS_LAMBDA_HANDLER, runtime, layers, fingerprint
+    )
+
+
+def _host_architecture() -> lambda_.Architecture:
+    arm = host_platform.machine() in ("aarch64", "arm64")
+    return lambda_.Architecture.ARM_64 if arm else lambda_.Architecture.X86_64
+
+
+def _mb(size: int) -> str:
+    return f"{size / 2**20:.0f}"

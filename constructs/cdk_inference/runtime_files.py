@@ -1,0 +1,56 @@
+"""Where the runtime's files are that artifacts are made of."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from cdk_inference.archive import digest
+from cdk_inference.contract import RUNTIME_PACKAGE
+from cdk_inference.errors import PackagingError
+
+_HERE: Final = Path(__file__).parent
+
+
+@cache
+def runtime_folder() -> Path:
+    """The folder with ``inference_runtime/``, ``images/`` and ``requirements/``.
+
+    In an installed wheel that is the copy inside this package; in a checkout, ``runtime/``.
+
+    Raises:
+        PackagingError: neither is there.
+    """
+    candidates = (_HERE / "_runtime", _HERE.parents[1] / "runtime")
+    for folder in candidates:
+        if (folder / RUNTIME_PACKAGE).is_dir():
+            return folder
+    raise PackagingError(
+        f"the runtime's files are neither in {' nor in '.join(map(str, candidates))}; install"
+        " cdk-inference again"
+    )
+
+
+def runtime_code() -> dict[str, Path]:
+    """The runtime package's files by their path below a folder of ``sys.path``."""
+    root = runtime_folder()
+    files = (file for file in (root / RUNTIME_PACKAGE).rglob("*") if file.is_file())
+    return {
+        file.relative_to(root).as_posix(): file for file in sorted(files) if file.suffix != ".pyc"
+    }
+
+
+def runtime_code_digest() -> str:
+    """A digest of the runtime package's file names and contents."""
+    return digest(*(part for entry in runtime_code().items() for part in entry))
+
+
+def requirements_file(name: str) -> Path:
+    """The exported requirements ``name``, for example ``lambda-zip``."""
+    return runtime_folder() / "requirements" / f"{name}.txt"
+
+
+def dockerfile(name: str) -> Path:
+    """The Dockerfile of the image ``name``, for example ``lambda``."""
+    return runtime_folder() / "images" / f"{name}.Dockerfile"
