@@ -93,7 +93,8 @@ class Tensor:
     ) -> None:
         self.datatype = datatype
         self.shape = tuple(shape)
-        self.buffer = memoryview(buffer).cast("B") if len(buffer) else memoryview(b"")  # type: ignore[arg-type]
+        view = memoryview(buffer)
+        self.buffer = view.cast("B") if view.nbytes else memoryview(b"")
         self.labels = labels
         expected = self.size * datatype.itemsize
         if datatype is not BYTES and self.buffer.nbytes != expected:

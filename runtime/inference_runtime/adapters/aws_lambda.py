@@ -45,11 +45,13 @@ def handler(event: Event, context: Context) -> Event:
     Raises:
         InferenceError: on direct invocation only, when the fault is ours.
     """
-    if "requestContext" in event:
-        return _answer_http(event, context.aws_request_id)
-    if event.get("warmup") is True:
-        return PLANE.health()
-    return PLANE.invoke(event, context.aws_request_id)
+    match event:
+        case {"requestContext": dict()}:
+            return _answer_http(event, context.aws_request_id)
+        case {"warmup": True}:
+            return PLANE.health()
+        case _:
+            return PLANE.invoke(event, context.aws_request_id)
 
 
 def _answer_http(event: Event, request_id: str) -> Event:
@@ -95,7 +97,7 @@ def _headers(event: Event) -> dict[str, str]:
 def _body(event: Event) -> bytes:
     body = event.get("body") or ""
     if not event.get("isBase64Encoded"):
-        return body.encode() if isinstance(body, str) else b""
+        return body.encode(errors="surrogatepass") if isinstance(body, str) else b""
     try:
         return a2b_base64(body, strict_mode=True)
     except (Base64Error, ValueError) as error:
