@@ -13,7 +13,6 @@ from math import inf, isfinite, nan
 from struct import pack, unpack
 
 from inference_runtime.errors import InvalidInput
-from inference_runtime.jsonio import dumps
 from inference_runtime.tensor import (
     BF16,
     BOOL,
@@ -120,8 +119,8 @@ def _pack(elements: list[Any], datatype: Datatype, name: str) -> bytes | array[A
         if datatype is BF16:
             return _round_to_bf16(array("f", elements))
         return array(datatype.typecode, elements)
-    except OverflowError as overflow:
-        raise InvalidInput(f"input {name!r} does not fit {datatype}: {overflow}") from None
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise InvalidInput(f"input {name!r} does not fit {datatype}: {error}") from None
 
 
 def _check_range(elements: list[float], datatype: Datatype, name: str) -> None:
@@ -132,7 +131,7 @@ def _check_range(elements: list[float], datatype: Datatype, name: str) -> None:
     for index, element in enumerate(elements):
         if largest < abs(element) < inf:
             raise InvalidInput(
-                f"input {name!r} does not fit {datatype}: {element!r} at element {index}"
+                f"input {name!r} does not fit {datatype}: {_shown(element)} at element {index}"
                 f" is beyond ±{largest:g}"
             )
 
@@ -186,5 +185,10 @@ def _empty(shape: Sequence[int]) -> Json:
 
 
 def _shown(element: object) -> str:
-    text = dumps(element).decode()
+    if isinstance(element, dict):
+        return "an object"
+    # A platform's own parser passes on what orjson refuses: large integers, lone surrogates.
+    from json import dumps
+
+    text = dumps(element)
     return text if len(text) <= 40 else f"{text[:40]}…"
