@@ -4,3 +4,5 @@ One data plane answers alike on every platform; a platform is an adapter around 
 :func:`inference_runtime.serving.start`, or set ``inference_runtime.adapters.aws_lambda.handler``
 as a function's handler.
 """
+
+__version__ = "0.1.0"

@@ -1,230 +1,118 @@
-"""An HTTP-shaped request in, a reply out: routes, codecs, and the one place where errors end.
+"""An HTTP-shaped request in, a reply out: the one place where errors end.
 
 Adapters differ only in how they come by a ``Request`` and what they make of a ``Reply``.
 """
 
 from __future__ import annotations
 
-from inference_runtime import jsonio
-from inference_runtime.codecs.simple import SimpleForm
-from inference_runtime.errors import (
-    InferenceError,
-    MethodNotAllowed,
-    NotFound,
-    PayloadTooLarge,
-)
-from inference_runtime.telemetry import RequestLog, Stopwatch, log_exception
+from inference_runtime.content_encoding import decompress
+from inference_runtime.endpoints.open_inference import OpenInferenceEndpoints
+from inference_runtime.endpoints.simple import SimpleEndpoints
+from inference_runtime.errors import PayloadTooLarge
+from inference_runtime.exchange import Exchange
+from inference_runtime.messages import Reply, Request
+from inference_runtime.routing import Router
+from inference_runtime.telemetry import RequestLog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Final
-
+    from inference_runtime.errors import InferenceError
+    from inference_runtime.exchange import ErrorBody
     from inference_runtime.jsonio import Json
-    from inference_runtime.service import InferenceService
+    from inference_runtime.repository import ModelRepository
     from inference_runtime.settings import Settings
-
-HEALTH_PATH: Final = "/health"
-
-
-class Request:
-    """A request, whatever brought it.
-
-    Attributes:
-        method: in capitals.
-        path: from the root, without stage or query.
-        headers: by lower-case name.
-        body: as sent, after any transfer encoding of the platform's envelope.
-        request_id: the platform's own id.
-    """
-
-    __slots__ = ("body", "headers", "method", "path", "request_id")
-
-    def __init__(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, request_id: str
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.headers = headers
-        self.body = body
-        self.request_id = request_id
-
-
-class Reply:
-    """An answer, whatever carries it back.
-
-    Attributes:
-        status: the HTTP status.
-        headers: by lower-case name.
-        body: empty, or JSON in UTF-8.
-    """
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
 
 
 class DataPlane:
-    """Answers requests with one service's predictions.
+    """Answers requests from the models of one repository.
 
     Args:
-        service: the model.
+        repository: the models.
         settings: of this process.
     """
 
-    def __init__(self, service: InferenceService, settings: Settings) -> None:
-        self._service = service
-        self._settings = settings
-        self._form = SimpleForm(service.signature, service.version, settings.non_finite)
-        self._log = RequestLog(service)
+    def __init__(self, repository: ModelRepository, settings: Settings) -> None:
+        self.repository = repository
+        self.settings = settings
+        self._simple = SimpleEndpoints(repository, settings)
+        self._open_inference = OpenInferenceEndpoints(repository, settings)
+        self._router = Router((*self._simple.routes(), *self._open_inference.routes()))
+        self._log = RequestLog()
 
     def handle(self, request: Request) -> Reply:
         """Answer an HTTP request. Never raises: an error is a reply."""
-        exchange = _Exchange(request.request_id)
+        exchange = Exchange(request, self._error_body(request.path))
         with exchange:
-            exchange.answer = self._route(request, exchange)
-        return self._reply(exchange, request.headers.get("origin"))
+            exchange.reply = self._answer(exchange)
+        return self._finish(exchange)
 
-    def invoke(self, payload: Json, request_id: str) -> dict[str, Json]:
+    def invoke(self, payload: Json, request_id: str) -> Json:
         """Answer a parsed payload that came without HTTP around it.
 
-        The caller's mistakes come back as ``{"error": …}``.
+        The payload is of the simple form or an inference request of the Open Inference Protocol;
+        the answer is of the same. The caller's mistakes come back as ``{"error": …}``.
 
         Raises:
             InferenceError: what is ours, so that the platform counts and retries it.
         """
-        exchange = _Exchange(request_id)
+        protocol = self._open_inference if _is_open_inference(payload) else self._simple
+        exchange = Exchange(Request("POST", "", {}, b"", request_id), protocol.error_body)
+        answer: Json = None
         with exchange:
-            exchange.answer = self._predict(payload, exchange)
-        self._write(exchange)
-        if exchange.error is not None and exchange.error.fault == "server":
+            answer = protocol.answer_object(payload, exchange)
+        self._log.write(exchange)
+        if exchange.error is None:
+            return answer
+        if exchange.error.fault == "server":
             raise exchange.error
-        return exchange.answer
+        return protocol.error_body(exchange.error, request_id)
 
-    def refuse(self, error: InferenceError, request_id: str) -> Reply:
-        """The reply to a request whose envelope an adapter could not read."""
-        exchange = _Exchange(request_id)
+    def refuse(self, request: Request, error: InferenceError) -> Reply:
+        """The reply to a request that an adapter will not pass on."""
+        exchange = Exchange(request, self._error_body(request.path))
         with exchange:
             raise error
-        return self._reply(exchange, None)
+        return self._finish(exchange)
 
-    def health(self) -> dict[str, Json]:
-        """Who is here: the model's name and version. A process that answers is ready."""
-        return {
-            "status": "ok",
-            "model": self._service.name,
-            "model_version": self._service.version,
-        }
+    def _answer(self, exchange: Exchange) -> Reply:
+        request = exchange.request
+        if request.method == "OPTIONS" and self.settings.cors_origins:
+            return Reply(204, {}, b"")
+        route, exchange.parameters = self._router.find(request.method, request.path)
+        exchange.body = self._body(request)
+        return route.answer(exchange)
 
-    def _route(self, request: Request, exchange: _Exchange) -> dict[str, Json]:
-        methods = self._methods(request.path)
-        if request.method == "OPTIONS" and self._settings.cors_origins:
-            exchange.status = 204
-            return {}
-        if request.method not in methods:
-            raise MethodNotAllowed(
-                f"{request.method} is not allowed on {request.path}; use {' or '.join(methods)}"
-            )
-        if request.path == HEALTH_PATH:
-            return self.health()
-        self._check_size(len(request.body))
-        return self._predict(jsonio.loads(request.body), exchange)
-
-    def _methods(self, path: str) -> tuple[str, ...]:
-        if path == self._settings.predict_path:
-            return ("POST",)
-        if path == HEALTH_PATH:
-            return ("GET",)
-        raise NotFound(
-            f"no such path {path!r}; there are POST {self._settings.predict_path}"
-            f" and GET {HEALTH_PATH}"
-        )
-
-    def _check_size(self, size: int) -> None:
-        if size > self._settings.max_request_bytes:
+    def _body(self, request: Request) -> bytes:
+        limit = self.settings.max_request_bytes
+        if len(request.body) > limit:
             raise PayloadTooLarge(
-                f"the body has {size:,} bytes; at most {self._settings.max_request_bytes:,} are"
-                " allowed: send smaller batches"
+                f"the body has {len(request.body):,} bytes; at most {limit:,} are allowed: send"
+                " smaller batches"
             )
+        return decompress(request.body, request.headers.get("content-encoding", ""), limit)
 
-    def _predict(self, payload: Json, exchange: _Exchange) -> dict[str, Json]:
-        call = self._form.decode(payload)
-        exchange.batch_size = call.batch_size
-        exchange.watch.lap("decode")
-        outputs = self._service.infer(call.inputs)
-        exchange.watch.lap("run")
-        return self._form.encode(call, outputs)
+    def _error_body(self, path: str) -> ErrorBody:
+        """Each protocol's clients parse their own form of error."""
+        is_protocol = path == "/v2" or path.startswith("/v2/")
+        return self._open_inference.error_body if is_protocol else self._simple.error_body
 
-    def _reply(self, exchange: _Exchange, origin: str | None) -> Reply:
-        headers = self._cors_headers(origin)
-        body = b""
-        if exchange.status != 204:
-            body = jsonio.dumps(exchange.answer)
-            headers["content-type"] = "application/json"
-        self._write(exchange)
-        return Reply(exchange.status, headers, body)
+    def _finish(self, exchange: Exchange) -> Reply:
+        exchange.reply.headers |= self._cors_headers(exchange.request.headers.get("origin"))
+        self._log.write(exchange)
+        return exchange.reply
 
     def _cors_headers(self, origin: str | None) -> dict[str, str]:
-        allowed = self._settings.cors_origins
+        allowed = self.settings.cors_origins
         if origin is None or ("*" not in allowed and origin not in allowed):
             return {}
         return {
-            "access-control-allow-origin": origin if "*" not in allowed else "*",
+            "access-control-allow-origin": "*" if "*" in allowed else origin,
             "access-control-allow-methods": "GET, POST, OPTIONS",
             "access-control-allow-headers": "content-type, authorization, x-api-key",
             "vary": "origin",
         }
 
-    def _write(self, exchange: _Exchange) -> None:
-        exchange.watch.lap("encode")
-        self._log.write(
-            exchange.request_id,
-            exchange.status,
-            exchange.watch,
-            exchange.batch_size,
-            exchange.error,
-        )
 
-
-class _Exchange:
-    """One request on its way. As a context it turns whatever is raised into its answer."""
-
-    __slots__ = ("answer", "batch_size", "error", "request_id", "status", "watch")
-
-    def __init__(self, request_id: str) -> None:
-        self.request_id = request_id
-        self.watch = Stopwatch()
-        self.status = 200
-        self.answer: dict[str, Json] = {}
-        self.batch_size: int | None = None
-        self.error: InferenceError | None = None
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _type: object, raised: BaseException | None, _trace: object) -> bool:
-        if not isinstance(raised, Exception):
-            return False
-        self.watch.lap("failed")
-        self.error = raised if isinstance(raised, InferenceError) else _internal(raised)
-        if self.error.fault == "server":
-            log_exception("request failed", raised, request_id=self.request_id)
-        self.status = self.error.status
-        self.answer = {"error": self._error_body(self.error)}
-        return True
-
-    def _error_body(self, error: InferenceError) -> dict[str, Json]:
-        body: dict[str, Json] = {"code": error.code, "message": str(error)}
-        if error.fault == "server":
-            body["request_id"] = self.request_id
-        return body
-
-
-def _internal(raised: Exception) -> InferenceError:
-    """What a caller may see of an exception nobody foresaw."""
-    error = InferenceError("an internal error; the log has it under this request id")
-    error.__cause__ = raised
-    return error
+def _is_open_inference(payload: Json) -> bool:
+    """The protocol's ``inputs`` is a list; the simple form's is an object."""
+    return isinstance(payload, dict) and isinstance(payload.get("inputs"), list)

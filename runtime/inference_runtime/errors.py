@@ -11,10 +11,12 @@ class InferenceError(Exception):
     Attributes:
         status: the HTTP status.
         code: a stable, machine-readable name.
+        retry_after: seconds after which another try makes sense; ``None`` where it makes none.
     """
 
     status = 500
     code = "INTERNAL"
+    retry_after: int | None = None
 
     @property
     def fault(self) -> str:
@@ -50,11 +52,48 @@ class MethodNotAllowed(InferenceError):
     code = "METHOD_NOT_ALLOWED"
 
 
+class ModelControlOff(InferenceError):
+    """Models may not be loaded or unloaded from outside."""
+
+    status = 403
+    code = "MODEL_CONTROL_OFF"
+
+
 class PayloadTooLarge(InferenceError):
     """The body is larger than ``INFERENCE_MAX_REQUEST_BYTES``."""
 
     status = 413
     code = "PAYLOAD_TOO_LARGE"
+
+
+class UnsupportedEncoding(InferenceError):
+    """The body has a Content-Encoding that is not read."""
+
+    status = 415
+    code = "UNSUPPORTED_ENCODING"
+
+
+class Overloaded(InferenceError):
+    """More requests wait than the queue takes. Worth another try, elsewhere or later."""
+
+    status = 429
+    code = "OVERLOADED"
+    retry_after = 1
+
+
+class NotReady(InferenceError):
+    """The model is not loaded, or not yet."""
+
+    status = 503
+    code = "NOT_READY"
+    retry_after = 1
+
+
+class DeadlineExceeded(InferenceError):
+    """The run took longer than its deadline and was ended."""
+
+    status = 504
+    code = "DEADLINE_EXCEEDED"
 
 
 class ModelFailed(InferenceError):

@@ -1,4 +1,4 @@
-"""One model, ready to answer: named tensors in, named tensors out. No bytes and no platform."""
+"""A loaded model: named tensors in, checked, and named tensors out. No bytes and no platform."""
 
 from __future__ import annotations
 
@@ -8,43 +8,47 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from inference_runtime.engine import Engine
+    from inference_runtime.engine import Cancellation, Engine
     from inference_runtime.signature import Signature, TensorSpec
 
 
 class InferenceService:
-    """A loaded model under its name and version.
+    """A loaded model.
 
     Args:
         engine: what runs it.
-        name: the model's name in answers and logs.
-        version: the model's version there.
     """
 
-    def __init__(self, engine: Engine, name: str, version: str) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.name = name
-        self.version = version
 
     @property
     def signature(self) -> Signature:
         """What the model takes and gives."""
         return self._engine.signature
 
-    def infer(self, inputs: Mapping[str, Tensor], outputs: Sequence[str] = ()) -> dict[str, Tensor]:
+    def infer(
+        self,
+        inputs: Mapping[str, Tensor],
+        outputs: Sequence[str] = (),
+        cancellation: Cancellation | None = None,
+    ) -> dict[str, Tensor]:
         """Run the model once.
 
         Args:
             inputs: its input tensors by name.
             outputs: the outputs to compute; all of them, in the model's order, when empty.
+            cancellation: ends the run from another thread.
 
         Raises:
             InvalidInput: the tensors do not fit the signature, or the model refuses them.
+            DeadlineExceeded: the run was cancelled.
             ModelFailed: the model could not run.
         """
         self.signature.check_inputs(inputs)
         self.signature.check_outputs(outputs)
-        return self._engine.run(inputs, list(outputs) or list(self.signature.outputs))
+        names = list(outputs) or list(self.signature.outputs)
+        return self._engine.run(inputs, names, cancellation)
 
     def warm_up(self) -> None:
         """Run the model once on zeros, with every dynamic dimension 1.

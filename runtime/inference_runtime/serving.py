@@ -8,6 +8,7 @@ import sys
 from inference_runtime.dataplane import DataPlane
 from inference_runtime.engine.threads import intra_op_threads, vcpus
 from inference_runtime.errors import InferenceError, ModelNotLoaded
+from inference_runtime.repository import Entry, ModelRepository
 from inference_runtime.service import InferenceService
 from inference_runtime.settings import Settings
 from inference_runtime.telemetry import Stopwatch, log, log_exception, process_start
@@ -27,13 +28,25 @@ def start(settings: Settings | None = None) -> DataPlane:
         ModelNotLoaded: the model is missing, broken, or not servable.
     """
     try:
-        return _start(settings or Settings.read())
+        plane = prepare(settings or Settings.read())
+        plane.repository.load_all()
     except InferenceError as error:
         log_exception("start failed", error, error=error.code, detail=str(error))
         raise
+    return plane
 
 
-def _start(settings: Settings) -> DataPlane:
+def prepare(settings: Settings) -> DataPlane:
+    """A data plane whose models are not loaded yet: it answers, and says so."""
+
+    def load() -> InferenceService:
+        return _load(settings)
+
+    entry = Entry(settings.model_name, settings.model_version, load)
+    return DataPlane(ModelRepository([entry]), settings)
+
+
+def _load(settings: Settings) -> InferenceService:
     watch = Stopwatch(process_start())
     from inference_runtime.engine.stock import StockEngine
 
@@ -41,14 +54,15 @@ def _start(settings: Settings) -> DataPlane:
     threads = settings.threads or intra_op_threads(vcpus(settings.lambda_memory_mb))
     engine = StockEngine(find_model(settings.model_uri), threads)
     watch.lap("load")
-    service = InferenceService(engine, settings.model_name, settings.model_version)
+    service = InferenceService(engine)
     _warm_up(service)
     watch.lap("warm_up")
     log(
         "INFO", "ready",
-        model=service.name, model_version=service.version, threads=threads, **watch.milliseconds,
+        model=settings.model_name, model_version=settings.model_version, threads=threads,
+        **watch.milliseconds,
     )  # fmt: skip
-    return DataPlane(service, settings)
+    return service
 
 
 def find_model(uri: str) -> str:

@@ -129,6 +129,11 @@ VARIABLES: Final = (
         " ProtoJSON has them; null: null, for clients that read numbers only.",
     ),
     Variable(
+        "INFERENCE_MODEL_CONTROL", "model_control", _one_of("none", "explicit"), "none",
+        "none or explicit",
+        "Whether callers may load and unload models. none: those requests are refused with 403.",
+    ),
+    Variable(
         "INFERENCE_CORS_ORIGINS", "cors_origins", _origins, "",
         "origins such as https://example.org separated by commas, or *",
         "Browser origins that may call; empty sends no CORS header.",
@@ -157,6 +162,7 @@ class Settings:
     threads: int | None
     max_request_bytes: int
     non_finite: str
+    model_control: str
     cors_origins: tuple[str, ...]
     lambda_memory_mb: int | None
 

@@ -14,8 +14,7 @@ from inference_runtime import jsonio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from inference_runtime.errors import InferenceError
-    from inference_runtime.service import InferenceService
+    from inference_runtime.exchange import Exchange
 
 
 def log(level: str, message: str, /, **fields: object) -> None:
@@ -51,38 +50,30 @@ class Stopwatch:
 
 
 class RequestLog:
-    """Writes the line of each request of one service."""
+    """Writes the line of each request of this process, and counts it for its model."""
 
-    def __init__(self, service: InferenceService) -> None:
-        self._model = {"model": service.name, "model_version": service.version}
+    def __init__(self) -> None:
         self._requests = count()
 
-    def write(
-        self,
-        request_id: str,
-        status: int,
-        watch: Stopwatch,
-        batch_size: int | None,
-        error: InferenceError | None,
-    ) -> None:
-        """Write one request's line.
-
-        Args:
-            request_id: the platform's own id.
-            status: of the reply.
-            watch: with the parts decode, run and encode, as far as the request came.
-            batch_size: rows of the first input; ``None`` when it was never decoded.
-            error: what was answered instead of a prediction.
-        """
+    def write(self, exchange: Exchange) -> None:
+        """End the last part of ``exchange``, and write its line."""
+        watch, entry, error = exchange.watch, exchange.entry, exchange.error
+        watch.lap("encode")
+        status = exchange.reply.status
         fields: dict[str, object] = {
-            "request_id": request_id,
+            "request_id": exchange.request.request_id,
             "status": status,
             "cold_start": next(self._requests) == 0,
-            **self._model,
             **watch.milliseconds,
         }
-        if batch_size is not None:
-            fields["batch_size"] = batch_size
+        if entry is not None:
+            fields |= {"model": entry.name, "model_version": entry.version}
+        if exchange.batch_size is not None:
+            fields["batch_size"] = exchange.batch_size
+            if entry is not None:
+                entry.statistics.record(
+                    watch.milliseconds, exchange.batch_size, success=error is None
+                )
         if error is not None:
             fields |= {"error": error.code, "fault": error.fault, "detail": str(error)}
         log("INFO" if status < 500 else "ERROR", "request", **fields)

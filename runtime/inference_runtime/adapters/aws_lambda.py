@@ -11,11 +11,10 @@ A direct invocation takes and gives the simple form itself. The caller's mistake
 from __future__ import annotations
 
 from binascii import Error as Base64Error
-from binascii import a2b_base64
-from http import HTTPStatus
+from binascii import a2b_base64, b2a_base64
 
-from inference_runtime.dataplane import Reply, Request
 from inference_runtime.errors import InferenceError, MalformedBody
+from inference_runtime.messages import Reply, Request
 from inference_runtime.serving import start
 
 TYPE_CHECKING = False
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 PLANE = start()
 
 
-def handler(event: Event, context: Context) -> Event:
+def handler(event: Event, context: Context) -> Any:
     """Answer one event.
 
     Args:
@@ -49,24 +48,24 @@ def handler(event: Event, context: Context) -> Event:
         case {"requestContext": dict()}:
             return _answer_http(event, context.aws_request_id)
         case {"warmup": True}:
-            return PLANE.health()
+            return {"warmup": True}
         case _:
             return PLANE.invoke(event, context.aws_request_id)
 
 
 def _answer_http(event: Event, request_id: str) -> Event:
+    request = Request(_method(event), _path(event), _headers(event), b"", request_id)
     try:
-        request = _request(event, request_id)
+        request.body = _body(event)
     except InferenceError as error:
-        return _envelope(event, PLANE.refuse(error, request_id))
+        return _envelope(event, PLANE.refuse(request, error))
     return _envelope(event, PLANE.handle(request))
 
 
-def _request(event: Event, request_id: str) -> Request:
-    context = event["requestContext"]
-    http = context.get("http")
-    method = http["method"] if http else event["httpMethod"]
-    return Request(method.upper(), _path(event), _headers(event), _body(event), request_id)
+def _method(event: Event) -> str:
+    http = event["requestContext"].get("http")
+    method: str = http["method"] if http else event["httpMethod"]
+    return method.upper()
 
 
 def _path(event: Event) -> str:
@@ -110,11 +109,23 @@ def _envelope(event: Event, reply: Reply) -> Event:
     answer: Event = {
         "statusCode": reply.status,
         "headers": reply.headers,
-        "body": reply.body.decode(),
-        "isBase64Encoded": False,
+        "body": _text(reply),
+        "isBase64Encoded": reply.is_binary,
     }
     if "elb" in event["requestContext"]:
-        answer["statusDescription"] = f"{reply.status} {HTTPStatus(reply.status).phrase}"
+        answer["statusDescription"] = _status_line(reply.status)
         if "multiValueHeaders" in event:
             answer["multiValueHeaders"] = {n: [v] for n, v in answer.pop("headers").items()}
     return answer
+
+
+def _text(reply: Reply) -> str:
+    return (
+        b2a_base64(reply.body, newline=False).decode() if reply.is_binary else reply.body.decode()
+    )
+
+
+def _status_line(status: int) -> str:
+    from http import HTTPStatus  # only load balancers need it
+
+    return f"{status} {HTTPStatus(status).phrase}"

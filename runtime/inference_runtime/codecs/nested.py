@@ -54,19 +54,24 @@ def decode(value: Json, datatype: Datatype, name: str) -> Tensor:
     Raises:
         InvalidInput: the nest is ragged, or an element is of another type or out of range.
     """
-    shape, elements, types = _flatten(value, name)
+    shape, values, types = _flatten(value, name)
     if types - _ALLOWED_TYPES[datatype.kind]:
-        elements = _with_non_finite(elements, datatype, name)
-    return Tensor(datatype, shape, _pack(elements, datatype, name))
+        values = _with_non_finite(values, datatype, name)
+    return Tensor(datatype, shape, _pack(values, datatype, name))
 
 
 def encode(tensor: Tensor, non_finite: str) -> Json:
     """The nested list of ``tensor``, with the policy ``non_finite`` for what JSON cannot spell."""
-    elements = _unpack(tensor)
+    return _nest(elements(tensor, non_finite), tensor.shape)
+
+
+def elements(tensor: Tensor, non_finite: str) -> list[Json]:
+    """The elements of ``tensor`` in C order, with the policy ``non_finite``."""
+    values = _unpack(tensor)
     # A sum is finite only if every element is; the slow path then looks at each.
-    if tensor.datatype.kind == "float" and not isfinite(sum(elements)):
-        elements = [e if isfinite(e) else _spell(e, non_finite) for e in elements]
-    return _nest(elements, tensor.shape)
+    if tensor.datatype.kind == "float" and not isfinite(sum(values)):
+        return [value if isfinite(value) else _spell(value, non_finite) for value in values]
+    return values
 
 
 def _flatten(value: Json, name: str) -> tuple[list[int], list[Any], set[type]]:

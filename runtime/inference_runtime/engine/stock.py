@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from inference_runtime.errors import InvalidInput, ModelFailed, ModelNotLoaded
+from inference_runtime.errors import DeadlineExceeded, InvalidInput, ModelFailed, ModelNotLoaded
 from inference_runtime.signature import Signature, TensorSpec
 from inference_runtime.tensor import (
     BF16,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Final
 
+    from inference_runtime.engine import Cancellation
     from inference_runtime.tensor import Label
 
 CLASS_LABELS: Final = "class_labels"
@@ -82,17 +83,27 @@ class StockEngine:
             for spec in (*self.signature.inputs.values(), *self.signature.outputs.values())
         )
 
-    def run(self, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> dict[str, Tensor]:
+    def run(
+        self,
+        inputs: Mapping[str, Tensor],
+        outputs: Sequence[str],
+        cancellation: Cancellation | None = None,
+    ) -> dict[str, Tensor]:
         """Run the model once; see ``Engine.run``.
 
         A model has run once when it is ready, so what the session then refuses is the input.
         """
+        options = ort.RunOptions()
+        if cancellation is not None:
+            cancellation.attach(lambda: setattr(options, "terminate", True))
         try:
             if self._has_bfloat16:
-                return self._run_ort_values(inputs, outputs)
+                return self._run_ort_values(inputs, outputs, options)
             feed = {name: _to_numpy(tensor) for name, tensor in inputs.items()}
-            values = self._session.run(outputs, feed)
+            values = self._session.run(outputs, feed, options)
         except _REFUSALS as error:
+            if cancellation is not None and cancellation.cancelled:
+                raise DeadlineExceeded("the run took too long and was ended") from None
             if any(sign in str(error) for sign in _OUT_OF_MEMORY):
                 raise ModelFailed("the model ran out of memory") from error
             raise InvalidInput(f"the model refuses this input: {error}") from error
@@ -103,11 +114,11 @@ class StockEngine:
         }
 
     def _run_ort_values(
-        self, inputs: Mapping[str, Tensor], outputs: Sequence[str]
+        self, inputs: Mapping[str, Tensor], outputs: Sequence[str], options: ort.RunOptions
     ) -> dict[str, Tensor]:
         """numpy has no bfloat16: such tensors go in and come out as onnxruntime's own values."""
         feed = {name: _to_ort_value(tensor) for name, tensor in inputs.items()}
-        values = self._session.run_with_ort_values(outputs, feed)
+        values = self._session.run_with_ort_values(outputs, feed, options)
         return {
             name: self._from_ort_value(value, name)
             for name, value in zip(outputs, values, strict=True)
@@ -184,9 +195,16 @@ def _fits_labels(value: Any, labels: Sequence[Label] | None) -> bool:
 
 def _to_numpy(tensor: Tensor) -> Any:
     if tensor.datatype is BYTES:
-        elements = [element.decode() for element in unpack_elements(tensor.buffer)]
+        elements = [_text(element) for element in unpack_elements(tensor.buffer)]
         return np.array(elements, dtype=object).reshape(tensor.shape)
     return np.frombuffer(tensor.buffer, _NUMPY_TYPES[tensor.datatype.name]).reshape(tensor.shape)
+
+
+def _text(element: bytes) -> str:
+    try:
+        return element.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"strings must be UTF-8 for this model: {error}") from None
 
 
 def _to_ort_value(tensor: Tensor) -> ort.OrtValue:

@@ -1,0 +1,70 @@
+"""``POST /predict`` and ``GET /health``."""
+
+from __future__ import annotations
+
+from inference_runtime import jsonio
+from inference_runtime.codecs.simple import SimpleForm
+from inference_runtime.exchange import json_reply
+from inference_runtime.routing import Route
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inference_runtime.errors import InferenceError
+    from inference_runtime.exchange import Exchange
+    from inference_runtime.jsonio import Json
+    from inference_runtime.messages import Reply
+    from inference_runtime.repository import ModelRepository
+    from inference_runtime.settings import Settings
+
+
+class SimpleEndpoints:
+    """The simple form, for the repository's default model.
+
+    Args:
+        repository: the models.
+        settings: of this process.
+    """
+
+    def __init__(self, repository: ModelRepository, settings: Settings) -> None:
+        self._repository = repository
+        self._settings = settings
+
+    def routes(self) -> tuple[Route, ...]:
+        """The paths that are answered here."""
+        return (
+            Route("POST", self._settings.predict_path, self.predict),
+            Route("GET", "/health", self.health),
+        )
+
+    def predict(self, exchange: Exchange) -> Reply:
+        """A prediction: see ``codecs.simple``."""
+        return json_reply(self.answer_object(jsonio.loads(exchange.body), exchange))
+
+    def health(self, exchange: Exchange) -> Reply:
+        """Who is here: the model's name and version.
+
+        Raises:
+            NotReady: the model is not loaded.
+        """
+        exchange.entry = entry = self._repository.default
+        entry.ready_service()
+        return json_reply({"status": "ok", "model": entry.name, "model_version": entry.version})
+
+    def answer_object(self, payload: Json, exchange: Exchange) -> Json:
+        """The answer to a parsed request.
+
+        Raises:
+            InferenceError: as ``SimpleForm.decode`` and ``InferenceService.infer``.
+        """
+        exchange.entry = entry = self._repository.default
+        signature = entry.ready_service().signature
+        form = SimpleForm(signature, entry.version, self._settings.non_finite)
+        call = form.decode(payload)
+        return form.encode(call, exchange.run(entry, call.inputs))
+
+    def error_body(self, error: InferenceError, request_id: str) -> Json:
+        """``{"error": {"code", "message"}}``, with the request's id when the fault is ours."""
+        body: dict[str, Json] = {"code": error.code, "message": str(error)}
+        if error.fault == "server":
+            body["request_id"] = request_id
+        return {"error": body}

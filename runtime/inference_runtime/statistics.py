@@ -1,0 +1,70 @@
+"""Counts of one model's inferences, as the protocol's statistics extension shows them."""
+
+from __future__ import annotations
+
+import time
+from threading import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inference_runtime.jsonio import Json
+
+PARTS = ("queue", "decode", "run", "encode")
+# Triton's names for the same parts.
+_NAMES = {
+    "queue": "queue",
+    "decode": "compute_input",
+    "run": "compute_infer",
+    "encode": "compute_output",
+}
+
+
+class Statistics:
+    """Counters of one model, safe from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._last_inference_ms = 0
+        self._inferences = 0
+        self._counts = {"success": 0, "fail": 0}
+        self._nanoseconds = {"success": 0, "fail": 0}
+        self._parts = dict.fromkeys(PARTS, 0)
+
+    def record(self, milliseconds: dict[str, float], batch_size: int, *, success: bool) -> None:
+        """Count one request.
+
+        Args:
+            milliseconds: of each part, under ``<part>_ms``.
+            batch_size: rows in it.
+            success: whether it was answered with a prediction.
+        """
+        outcome = "success" if success else "fail"
+        with self._lock:
+            self._counts[outcome] += 1
+            self._nanoseconds[outcome] += int(sum(milliseconds.values()) * 1e6)
+            if not success:
+                return
+            self._last_inference_ms = int(time.time() * 1000)
+            self._inferences += batch_size
+            for part in PARTS:
+                self._parts[part] += int(milliseconds.get(f"{part}_ms", 0) * 1e6)
+
+    def describe(self) -> dict[str, Json]:
+        """The counters in the extension's form, durations in nanoseconds."""
+        with self._lock:
+            succeeded = self._counts["success"]
+            outcomes: dict[str, Json] = {
+                outcome: {"count": count, "ns": self._nanoseconds[outcome]}
+                for outcome, count in self._counts.items()
+            }
+            parts: dict[str, Json] = {
+                _NAMES[part]: {"count": succeeded, "ns": spent}
+                for part, spent in self._parts.items()
+            }
+            return {
+                "last_inference": self._last_inference_ms,
+                "inference_count": self._inferences,
+                "execution_count": succeeded,
+                "inference_stats": outcomes | parts,
+                "batch_stats": [],
+            }
