@@ -77,9 +77,15 @@ def _memory(text: str) -> int | None:
 
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
-    if any(o != "*" and not o.startswith(("http://", "https://")) for o in origins):
+    if not all(origin == "*" or _is_origin(origin) for origin in origins):
         raise ValueError
     return origins
+
+
+def _is_origin(text: str) -> bool:
+    """Whether a browser could send it: a scheme and a host, without even a closing slash."""
+    scheme, _, host = text.partition("://")
+    return scheme in ("http", "https") and host != "" and "/" not in host
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:

@@ -1,0 +1,151 @@
+"""Small ONNX models for the tests of the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+from inference_runtime.engine.stock import StockEngine
+from onnx import TensorProto, helper
+
+OPSET = 20
+ML_OPSET = 3
+# Each datatype of the Open Inference Protocol, as ONNX calls it.
+ELEMENT_TYPES = {
+    "BOOL": TensorProto.BOOL,
+    "UINT8": TensorProto.UINT8,
+    "UINT16": TensorProto.UINT16,
+    "UINT32": TensorProto.UINT32,
+    "UINT64": TensorProto.UINT64,
+    "INT8": TensorProto.INT8,
+    "INT16": TensorProto.INT16,
+    "INT32": TensorProto.INT32,
+    "INT64": TensorProto.INT64,
+    "FP16": TensorProto.FLOAT16,
+    "BF16": TensorProto.BFLOAT16,
+    "FP32": TensorProto.FLOAT,
+    "FP64": TensorProto.DOUBLE,
+    "BYTES": TensorProto.STRING,
+}
+
+Shape = Sequence[int | str | None]
+
+
+def tensor(name: str, datatype: str, shape: Shape) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, ELEMENT_TYPES[datatype], shape)
+
+
+def model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    constants: Sequence[onnx.TensorProto] = (),
+    metadata: dict[str, str] | None = None,
+) -> onnx.ModelProto:
+    graph = helper.make_graph(nodes, "test", inputs, outputs, constants)
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    helper.set_model_props(made, metadata or {})
+    return made
+
+
+def identity(datatype: str, shape: Shape = ("N", 3)) -> onnx.ModelProto:
+    """``y = x``."""
+    node = helper.make_node("Identity", ["x"], ["y"])
+    return model([node], [tensor("x", datatype, shape)], [tensor("y", datatype, shape)])
+
+
+def sum_and_product() -> onnx.ModelProto:
+    """Two inputs and two outputs, row by row: ``sum = a + b``, ``product = a × b``."""
+    nodes = [
+        helper.make_node("Add", ["a", "b"], ["sum"]),
+        helper.make_node("Mul", ["a", "b"], ["product"]),
+    ]
+    rows = [tensor(name, "FP32", ["N", 2]) for name in ("a", "b", "sum", "product")]
+    return model(nodes, rows[:2], rows[2:])
+
+
+def scaled(factor: float = 10.0) -> onnx.ModelProto:
+    """``y = x × factor``, where ``factor`` is an input that has a default."""
+    node = helper.make_node("Mul", ["x", "factor"], ["y"])
+    default = helper.make_tensor("factor", TensorProto.FLOAT, [1], [factor])
+    inputs = [tensor("x", "FP32", ["N", 2]), tensor("factor", "FP32", [1])]
+    return model([node], inputs, [tensor("y", "FP32", ["N", 2])], [default])
+
+
+def shout() -> onnx.ModelProto:
+    """``shouted = text + "!"``."""
+    node = helper.make_node("StringConcat", ["text", "mark"], ["shouted"])
+    mark = helper.make_tensor("mark", TensorProto.STRING, [1], [b"!"])
+    shapes = [tensor(name, "BYTES", ["N", 2]) for name in ("text", "shouted")]
+    return model([node], shapes[:1], shapes[1:], [mark])
+
+
+def lookup() -> onnx.ModelProto:
+    """Rows of a table of three by index; any other index is refused by the model itself."""
+    node = helper.make_node("Gather", ["table", "index"], ["row"])
+    table = helper.make_tensor("table", TensorProto.FLOAT, [3, 2], [0, 1, 10, 11, 20, 21])
+    return model([node], [tensor("index", "INT64", ["N"])], [tensor("row", "FP32", ["N", 2])],
+                 [table])  # fmt: skip
+
+
+def zeros() -> onnx.ModelProto:
+    """As many zeros as the input says: too many cannot be allocated."""
+    node = helper.make_node("ConstantOfShape", ["count"], ["zeros"])
+    return model([node], [tensor("count", "INT64", [1])], [tensor("zeros", "FP32", ["M"])])
+
+
+def total() -> onnx.ModelProto:
+    """A scalar for any number of rows."""
+    node = helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0)
+    return model([node], [tensor("x", "FP32", ["N", 2])], [tensor("total", "FP32", [])])
+
+
+def logarithm() -> onnx.ModelProto:
+    """Not a number below zero, minus infinity at zero."""
+    node = helper.make_node("Log", ["x"], ["y"])
+    return model([node], [tensor("x", "FP32", ["N", 2])], [tensor("y", "FP32", ["N", 2])])
+
+
+def zipmap_classifier(labels: Sequence[str] | Sequence[int] = ("no", "yes")) -> onnx.ModelProto:
+    """Two classes by the sign of the first of two features, exported as skl2onnx does it."""
+    kind = "strings" if isinstance(labels[0], str) else "int64s"
+    attribute = {f"classlabels_{'strings' if kind == 'strings' else 'ints'}": list(labels)}
+    nodes = [
+        helper.make_node(
+            "LinearClassifier", ["x"], ["label", "scores"], domain="ai.onnx.ml",
+            coefficients=[-1.0, 0.0, 1.0, 0.0], intercepts=[0.0, 0.0], post_transform="SOFTMAX",
+            **attribute,
+        ),
+        helper.make_node(
+            "ZipMap", ["scores"], ["probabilities"], domain="ai.onnx.ml",
+            **{f"classlabels_{kind}": list(labels)},
+        ),
+    ]  # fmt: skip
+    label_type = "BYTES" if kind == "strings" else "INT64"
+    key = TensorProto.STRING if kind == "strings" else TensorProto.INT64
+    score = helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    maps = helper.make_sequence_type_proto(helper.make_map_type_proto(key, score))
+    outputs = [
+        tensor("label", label_type, ["N"]),
+        helper.make_value_info("probabilities", maps),
+    ]
+    return model(nodes, [tensor("x", "FP32", ["N", 2])], outputs)
+
+
+def sequence_of_tensors() -> onnx.ModelProto:
+    """An output that is a list of tensors: not servable."""
+    node = helper.make_node("SequenceConstruct", ["x"], ["y"])
+    element = helper.make_tensor_type_proto(TensorProto.FLOAT, ["N", 2])
+    output = helper.make_value_info("y", helper.make_sequence_type_proto(element))
+    return model([node], [tensor("x", "FP32", ["N", 2])], [output])
+
+
+def save(made: onnx.ModelProto, path: Path) -> str:
+    onnx.save(made, path)
+    return str(path)
+
+
+def load(made: onnx.ModelProto, folder: Path, threads: int = 1) -> StockEngine:
+    return StockEngine(save(made, folder / "model.onnx"), threads)

@@ -1,0 +1,89 @@
+"""Every row of ``VARIABLES``: what it reads and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from inference_runtime.errors import InvalidSettings
+from inference_runtime.settings import VARIABLES, Settings, Variable
+
+REQUIRED = {"MODEL_URI": "model.onnx"}
+GOOD: dict[str, list[tuple[str, Any]]] = {
+    "MODEL_URI": [("models/a/model.onnx", "models/a/model.onnx"), ("file:///a.onnx",) * 2],
+    "MODEL_NAME": [("digits", "digits")],
+    "MODEL_VERSION": [("2026-11-22", "2026-11-22")],
+    "INFERENCE_PREDICT_PATH": [("/v1/predict", "/v1/predict")],
+    "INFERENCE_THREADS": [("auto", None), ("3", 3)],
+    "INFERENCE_MAX_REQUEST_BYTES": [("1", 1), ("1048576", 1048576)],
+    "INFERENCE_NON_FINITE": [("string", "string"), ("null", "null")],
+    "INFERENCE_MODEL_CONTROL": [("none", "none"), ("explicit", "explicit")],
+    "INFERENCE_CORS_ORIGINS": [
+        ("", ()),
+        ("*", ("*",)),
+        ("https://a.org, http://localhost:3000", ("https://a.org", "http://localhost:3000")),
+    ],
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": [("", None), ("1769", 1769)],
+}
+BAD: dict[str, list[str]] = {
+    "MODEL_URI": ["", "  "],
+    "MODEL_NAME": ["", "  "],
+    "MODEL_VERSION": ["", "  "],
+    "INFERENCE_PREDICT_PATH": ["", "/", "predict", " /predict", "/predict "],
+    "INFERENCE_THREADS": ["", "0", "-1", "1.5", "all", "AUTO"],
+    "INFERENCE_MAX_REQUEST_BYTES": ["", "0", "-1", "6MB", "1e6"],
+    "INFERENCE_NON_FINITE": ["", "NULL", "nan"],
+    "INFERENCE_MODEL_CONTROL": ["", "yes", "Explicit"],
+    "INFERENCE_CORS_ORIGINS": [
+        "example.org", "https://", "https://a.org/", "https://a.org/app", "https://a.org,b",
+        "ftp://a.org",
+    ],
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": ["0", "1 GB"],
+}  # fmt: skip
+BY_NAME = {variable.name: variable for variable in VARIABLES}
+
+
+def test_every_variable_is_tested_here() -> None:
+    assert GOOD.keys() == BAD.keys() == BY_NAME.keys()
+    assert len({variable.attribute for variable in VARIABLES}) == len(VARIABLES)
+
+
+def test_defaults_are_read_like_any_value() -> None:
+    settings = Settings.read(REQUIRED)
+    for variable in VARIABLES:
+        if variable.default is not None:
+            assert getattr(settings, variable.attribute) == variable.parse(variable.default)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"), [(name, *case) for name, cases in GOOD.items() for case in cases]
+)
+def test_good_values_are_read(name: str, text: str, value: Any) -> None:
+    settings = Settings.read({**REQUIRED, name: text})
+    assert getattr(settings, BY_NAME[name].attribute) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [(name, text) for name, texts in BAD.items() for text in texts]
+)
+def test_a_bad_value_is_refused_with_its_name_and_what_is_allowed(name: str, text: str) -> None:
+    with pytest.raises(InvalidSettings) as raised:
+        Settings.read({**REQUIRED, name: text})
+    assert str(raised.value) == f"{name} is {text!r}; it takes {BY_NAME[name].allowed}"
+
+
+@pytest.mark.parametrize(
+    "variable", [v for v in VARIABLES if v.default is None], ids=lambda v: v.name
+)
+def test_a_required_variable_must_be_set(variable: Variable) -> None:
+    with pytest.raises(InvalidSettings) as raised:
+        Settings.read({})
+    assert str(raised.value) == f"{variable.name} is not set; it takes {variable.allowed}"
+
+
+def test_all_problems_are_in_one_error() -> None:
+    given = {name: texts[0] for name, texts in BAD.items()}
+    with pytest.raises(InvalidSettings) as raised:
+        Settings.read(given)
+    assert str(raised.value).split("; it takes ")[0].startswith("MODEL_URI is ''")
+    assert all(f"{name} is {text!r}; it takes" in str(raised.value) for name, text in given.items())
