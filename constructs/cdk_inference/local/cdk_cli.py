@@ -78,8 +78,9 @@ def run(
             kill_group(process.pid)
             raise
     if process.returncode != 0:
+        output = "\n".join(lines)
         raise CdkFailedError(
-            "\n".join([*lines, f"`cdk {arguments[0]}` failed with exit code {process.returncode}."])
+            f"`cdk {arguments[0]}` failed with exit code {process.returncode}. It said:\n{output}"
         )
 
 

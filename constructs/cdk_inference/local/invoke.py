@@ -17,6 +17,7 @@ _TIMEOUT_SECONDS = 900.0
 """A Lambda function's longest run."""
 
 _AWS_HOST = re.compile(r"(?P<id>[^.]+)\.(?P<service>execute-api|lambda-url)\..+")
+_CDK_HASH = re.compile(r"[0-9A-F]{8}$")
 _ARN = re.compile(r"arn:[^:]+:lambda:(?P<region>[^:]+):(?P<account>\d{12}):function:.+")
 
 
@@ -46,11 +47,13 @@ class Reply:
 def local_url(emulator: Emulator, url: str) -> str:
     """Where the emulator serves an API Gateway or function ``url``.
 
-    Raises `LocalError` for any other URL.
+    A URL that is the emulator's already comes back as it is. Raises `LocalError` for any other.
 
         local_url(emulator, "https://abc.execute-api.us-east-1.amazonaws.com/predict")
         # http://127.0.0.1:4566/_aws/execute-api/abc/predict
     """
+    if url.startswith(f"{emulator.url}/"):
+        return url
     parts = urlsplit(url)
     match = _AWS_HOST.fullmatch(parts.hostname or "")
     if match is None:
@@ -80,8 +83,9 @@ def invoke_function(emulator: Emulator, function: str, payload: bytes) -> Reply:
 def invoke(emulator: Emulator, target: str, body: bytes) -> Reply:
     """Send ``body`` to ``target``: a stack output, a function's name, an ARN or a URL.
 
-    An output is named ``Name`` or ``Stack.Name``. If its value is a URL, that gets a POST; a path
-    may follow the name, as in ``ApiUrl/predict``. Else its value is a function, to be invoked.
+    An output is named ``Name`` or ``Stack.Name``; the hash that the CDK appends may be left out.
+    If its value is a URL, that gets a POST, and a path may follow the name, as in
+    ``ApiUrl/predict``. Else its value is a function, to be invoked.
 
     Raises `LocalError` if ``target`` is neither an output nor a function that is deployed.
 
@@ -90,11 +94,11 @@ def invoke(emulator: Emulator, target: str, body: bytes) -> Reply:
     named = _outputs_by_name(emulator)
     name, slash, path = target.partition("/")
     value = named.get(name, target)
-    if value.startswith("https://"):
+    if value.startswith(("https://", "http://")):
         return post(emulator, f"{value.rstrip('/')}/{path}" if slash else value, body)
     reply = invoke_function(emulator, value, body)
     if reply.status == http.HTTPStatus.NOT_FOUND:
-        known = ", ".join(sorted(named)) or "none"
+        known = ", ".join(sorted(name for name in named if "." not in name)) or "none"
         raise LocalError(
             f"{target} is neither an output nor a function that is deployed here."
             f" The outputs are: {known}."
@@ -103,16 +107,14 @@ def invoke(emulator: Emulator, target: str, body: bytes) -> Reply:
 
 
 def _outputs_by_name(emulator: Emulator) -> Mapping[str, str]:
-    """Each output under ``Stack.Name``, and under ``Name`` where one stack alone has it."""
-    named: dict[str, str] = {}
-    ambiguous: set[str] = set()
-    for stack, values in outputs(emulator).items():
-        for name, value in values.items():
-            named[f"{stack}.{name}"] = value
-            if name in named:
-                ambiguous.add(name)
-            named[name] = value
-    return {name: value for name, value in named.items() if name not in ambiguous}
+    """Each output under every name that means it alone."""
+    values: dict[str, list[str]] = {}
+    for stack, stack_outputs in outputs(emulator).items():
+        for name, value in stack_outputs.items():
+            for alias in {name, _CDK_HASH.sub("", name)}:
+                values.setdefault(alias, []).append(value)
+                values.setdefault(f"{stack}.{alias}", []).append(value)
+    return {name: found[0] for name, found in values.items() if len(found) == 1}
 
 
 def _request(emulator: Emulator, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
