@@ -5,11 +5,12 @@ from __future__ import annotations
 import platform as host_platform
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
 
+from cdk_inference import context
 from cdk_inference.archive import digest
 from cdk_inference.artifact import (
     PackageTarget,
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from cdk_inference.model import InferenceModel
     from cdk_inference.validation import Problems
     from constructs import Construct
-
-# Set by `cdk-inference local deploy`: the emulator runs functions in this machine's own Python and
-# has no Docker engine.
-LOCAL_CONTEXT: Final = "cdk-inference:local"
 
 
 class Packaging(Enum):
@@ -67,14 +64,14 @@ class LambdaPackage:
         code: the image, or the runtime's own code.
         handler: the entry point.
         runtime: a managed Python, or "from image".
-        layers: none for an image.
+        layers: ``None`` for an image, which cannot have any.
         fingerprint: changes whenever the content does, that of the layers included.
     """
 
     code: lambda_.Code
     handler: str
     runtime: lambda_.Runtime
-    layers: list[lambda_.LayerVersion]
+    layers: list[lambda_.LayerVersion] | None
     fingerprint: str
 
 
@@ -85,7 +82,7 @@ def lambda_platform(
     python_version: str,
 ) -> LambdaPlatform:
     """What was asked for, or this machine where the app is synthesized for the emulator."""
-    if scope.node.try_get_context(LOCAL_CONTEXT) in (True, "true"):
+    if scope.node.try_get_context(context.LOCAL) in (True, "true"):
         return LambdaPlatform(Packaging.ZIP, _host_architecture(), PackageTarget.host(), True)
     arm = architecture.name == lambda_.Architecture.ARM_64.name
     target = PackageTarget.linux(python_version, "aarch64" if arm else "x86_64")
@@ -122,14 +119,14 @@ def package(
 
 def _image(model: InferenceModel, platform: LambdaPlatform, base_image: str) -> LambdaPackage:
     arm = platform.architecture.name == lambda_.Architecture.ARM_64.name
-    context = image_context("lambda", model)
+    folder = image_context("lambda", model)
     code = lambda_.Code.from_asset_image(
-        str(context),
+        str(folder),
         build_args={"BASE_IMAGE": base_image},
         platform=ecr_assets.Platform.LINUX_ARM64 if arm else ecr_assets.Platform.LINUX_AMD64,
     )
     return LambdaPackage(
-        code, lambda_.Handler.FROM_IMAGE, lambda_.Runtime.FROM_IMAGE, [], context.name
+        code, lambda_.Handler.FROM_IMAGE, lambda_.Runtime.FROM_IMAGE, None, folder.name
     )
 
 
