@@ -5,14 +5,14 @@ Adapters differ only in how they come by a ``Request`` and what they make of a `
 
 from __future__ import annotations
 
+from inference_runtime import observers
 from inference_runtime.content_encoding import decompress
 from inference_runtime.endpoints.open_inference import OpenInferenceEndpoints
 from inference_runtime.endpoints.simple import SimpleEndpoints
 from inference_runtime.errors import PayloadTooLarge
-from inference_runtime.exchange import Exchange
+from inference_runtime.exchange import Exchange, json_reply
 from inference_runtime.messages import Reply, Request
-from inference_runtime.routing import Router
-from inference_runtime.telemetry import RequestLog
+from inference_runtime.routing import Route, Router
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class DataPlane:
         self.settings = settings
         self._simple = SimpleEndpoints(repository, settings)
         self._open_inference = OpenInferenceEndpoints(repository, settings)
-        self._router = Router((*self._simple.routes(), *self._open_inference.routes()))
-        self._log = RequestLog()
+        self._observers = observers.create(settings)
+        self._router = Router(self._routes())
 
     def handle(self, request: Request) -> Reply:
         """Answer an HTTP request. Never raises: an error is a reply."""
@@ -60,7 +60,7 @@ class DataPlane:
         answer: Json = None
         with exchange:
             answer = protocol.answer_object(payload, exchange)
-        self._log.write(exchange)
+        self._observe(exchange)
         if exchange.error is None:
             return answer
         if exchange.error.fault == "server":
@@ -73,6 +73,18 @@ class DataPlane:
         with exchange:
             raise error
         return self._finish(exchange)
+
+    def _routes(self) -> list[Route]:
+        routes = [*self._simple.routes(), *self._open_inference.routes()]
+        for observer in self._observers:
+            routes.extend(observer.routes())
+        return [*routes, Route("GET", "/openapi.json", self._openapi)]
+
+    def _openapi(self, _exchange: Exchange) -> Reply:
+        """This document."""
+        from inference_runtime.endpoints.openapi import document  # no prediction needs it
+
+        return json_reply(document(self.repository.default, self._router.routes))
 
     def _answer(self, exchange: Exchange) -> Reply:
         request = exchange.request
@@ -98,8 +110,18 @@ class DataPlane:
 
     def _finish(self, exchange: Exchange) -> Reply:
         exchange.reply.headers |= self._cors_headers(exchange.request.headers.get("origin"))
-        self._log.write(exchange)
+        self._observe(exchange)
         return exchange.reply
+
+    def close(self) -> None:
+        """Have the observers send what is left; the process ends."""
+        for observer in self._observers:
+            observer.close()
+
+    def _observe(self, exchange: Exchange) -> None:
+        exchange.close()
+        for observer in self._observers:
+            observer.observe(exchange)
 
     def _cors_headers(self, origin: str | None) -> dict[str, str]:
         allowed = self.settings.cors_origins

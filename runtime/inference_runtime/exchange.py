@@ -64,6 +64,14 @@ class Exchange:
         self.watch.lap("run")
         return results
 
+    def close(self) -> None:
+        """End the last part, and count the request for its model if it came as far as a run."""
+        self.watch.lap("encode")
+        if self.entry is not None and self.batch_size is not None:
+            self.entry.statistics.record(
+                self.watch.milliseconds, self.batch_size, success=self.error is None
+            )
+
     def __enter__(self) -> None:
         pass
 

@@ -10,6 +10,7 @@ import os
 
 from inference_runtime.codecs.nested import NON_FINITE_POLICIES
 from inference_runtime.errors import InvalidSettings
+from inference_runtime.observers.request_log import REQUEST_LOG_LEVELS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,6 +89,22 @@ def _is_origin(text: str) -> bool:
     return scheme in ("http", "https") and host != "" and "/" not in host
 
 
+def _digest(text: str) -> str:
+    if text and (len(text) != 64 or not set(text) <= set("0123456789abcdef")):
+        raise ValueError
+    return text
+
+
+def _some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+        if not set(chosen) <= set(choices):
+            raise ValueError
+        return chosen
+
+    return parse
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -111,6 +128,10 @@ VARIABLES: Final = (
     Variable(
         "MODEL_VERSION", "model_version", _text, "1", "any text",
         "The model's version in answers and logs.",
+    ),
+    Variable(
+        "MODEL_SHA256", "model_sha256", _digest, "", "64 hexadecimal digits",
+        "The model's digest, told in the log.",
     ),
     Variable(
         "INFERENCE_PREDICT_PATH", "predict_path", _path, "/predict", "a path that starts with /",
@@ -140,6 +161,22 @@ VARIABLES: Final = (
         "Whether callers may load and unload models. none: those requests are refused with 403.",
     ),
     Variable(
+        "INFERENCE_REQUEST_LOG", "request_log", _one_of(*REQUEST_LOG_LEVELS), "all",
+        " or ".join(REQUEST_LOG_LEVELS),
+        "Which requests leave a line in the log: every prediction and every error, or errors only.",
+    ),
+    Variable(
+        "INFERENCE_METRICS", "metrics", _some_of("prometheus", "emf"), "",
+        "prometheus, emf, or both separated by a comma",
+        "Metrics. prometheus: GET /metrics, which needs the extra prometheus; emf: CloudWatch's"
+        " embedded metric format in the log lines.",
+    ),
+    Variable(
+        "INFERENCE_TRACES", "traces", _one_of("none", "otlp"), "none", "none or otlp",
+        "Traces. otlp: OpenTelemetry over OTLP/HTTP, configured by its own OTEL_EXPORTER_OTLP_…"
+        " variables; needs the extra otlp.",
+    ),
+    Variable(
         "INFERENCE_CORS_ORIGINS", "cors_origins", _origins, "",
         "origins such as https://example.org separated by commas, or *",
         "Browser origins that may call; empty sends no CORS header.",
@@ -164,11 +201,15 @@ class Settings:
     model_uri: str
     model_name: str
     model_version: str
+    model_sha256: str
     predict_path: str
     threads: int | None
     max_request_bytes: int
     non_finite: str
     model_control: str
+    request_log: str
+    metrics: tuple[str, ...]
+    traces: str
     cors_origins: tuple[str, ...]
     lambda_memory_mb: int | None
 

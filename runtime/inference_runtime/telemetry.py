@@ -1,4 +1,4 @@
-"""What the runtime tells of itself: cold-start phases, and one JSON line for each request.
+"""JSON lines on standard output, and the clocks behind their figures.
 
 The lines are written here rather than by a logging library because they run before the first
 answer: `bench/imports.py` measures what the alternatives cost there.
@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from itertools import count
 
 from inference_runtime import jsonio
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from inference_runtime.exchange import Exchange
 
 
 def log(level: str, message: str, /, **fields: object) -> None:
@@ -47,36 +42,6 @@ class Stopwatch:
         now = time.perf_counter()
         self.milliseconds[f"{name}_ms"] = round((now - self._last) * 1000, 3)
         self._last = now
-
-
-class RequestLog:
-    """Writes the line of each request of this process, and counts it for its model."""
-
-    def __init__(self) -> None:
-        self._requests = count()
-
-    def write(self, exchange: Exchange) -> None:
-        """End the last part of ``exchange``, and write its line."""
-        watch, entry, error = exchange.watch, exchange.entry, exchange.error
-        watch.lap("encode")
-        status = exchange.reply.status
-        fields: dict[str, object] = {
-            "request_id": exchange.request.request_id,
-            "status": status,
-            "cold_start": next(self._requests) == 0,
-            **watch.milliseconds,
-        }
-        if entry is not None:
-            fields |= {"model": entry.name, "model_version": entry.version}
-        if exchange.batch_size is not None:
-            fields["batch_size"] = exchange.batch_size
-            if entry is not None:
-                entry.statistics.record(
-                    watch.milliseconds, exchange.batch_size, success=error is None
-                )
-        if error is not None:
-            fields |= {"error": error.code, "fault": error.fault, "detail": str(error)}
-        log("INFO" if status < 500 else "ERROR", "request", **fields)
 
 
 def process_start() -> float:

@@ -1,0 +1,99 @@
+"""OpenTelemetry traces over OTLP, in the trace that the caller began. Needs the extra ``otlp``.
+
+The exporter reads the standard variables, ``OTEL_EXPORTER_OTLP_ENDPOINT`` among them
+(https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
+"""
+
+from __future__ import annotations
+
+import time
+
+from inference_runtime.errors import InvalidSettings
+
+try:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+    from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+except ImportError:
+    raise InvalidSettings(
+        "INFERENCE_TRACES is otlp, but OpenTelemetry is not installed; install"
+        " inference-runtime[otlp]"
+    ) from None
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from inference_runtime.exchange import Exchange
+    from inference_runtime.routing import Route
+    from inference_runtime.settings import Settings
+
+_NANOSECONDS_PER_MILLISECOND = 1_000_000
+
+
+class Traces:
+    """One span for each request that ran, and within it one for each of its parts.
+
+    Spans are made from the measured times once the request is over, so tracing adds nothing to
+    the request itself. On Lambda each span is sent at once, because the process is frozen between
+    requests; elsewhere they are sent in batches.
+
+    Args:
+        settings: of this process.
+        exporter: sends the spans; OTLP over HTTP by default.
+    """
+
+    def __init__(self, settings: Settings, exporter: SpanExporter | None = None) -> None:
+        resource = Resource.create({"service.name": settings.model_name})
+        self._provider = TracerProvider(resource=resource)
+        exporter = exporter or OTLPSpanExporter()
+        frozen_between_requests = settings.lambda_memory_mb is not None
+        self._provider.add_span_processor(
+            SimpleSpanProcessor(exporter)
+            if frozen_between_requests
+            else BatchSpanProcessor(exporter)
+        )
+        self._tracer = self._provider.get_tracer("inference_runtime")
+        self._propagator = TraceContextTextMapPropagator()
+
+    def observe(self, exchange: Exchange) -> None:
+        """Make the spans of one request."""
+        if exchange.batch_size is None or exchange.entry is None:
+            return
+        parts = exchange.watch.milliseconds
+        end = time.time_ns()
+        start = end - int(sum(parts.values()) * _NANOSECONDS_PER_MILLISECOND)
+        span = self._tracer.start_span(
+            "infer",
+            context=self._propagator.extract(exchange.request.headers),
+            kind=SpanKind.SERVER,
+            start_time=start,
+            attributes={
+                "http.response.status_code": exchange.reply.status,
+                "inference.model": exchange.entry.name,
+                "inference.model_version": exchange.entry.version,
+                "inference.batch_size": exchange.batch_size,
+                "inference.request_id": exchange.request.request_id,
+            },
+        )
+        if exchange.error is not None and exchange.error.fault == "server":
+            span.set_status(StatusCode.ERROR, str(exchange.error))
+        within = set_span_in_context(span)
+        for name, milliseconds in parts.items():
+            part = self._tracer.start_span(
+                name.removesuffix("_ms"), context=within, start_time=start
+            )
+            start += int(milliseconds * _NANOSECONDS_PER_MILLISECOND)
+            part.end(start)
+        span.end(end)
+
+    def routes(self) -> list[Route]:
+        """None: traces are pushed."""
+        return []
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._provider.shutdown()
