@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 from inference_runtime.engine.stock import StockEngine
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 20
 ML_OPSET = 3
@@ -85,7 +86,8 @@ def shout() -> onnx.ModelProto:
 def lookup() -> onnx.ModelProto:
     """Rows of a table of three by index; any other index is refused by the model itself."""
     node = helper.make_node("Gather", ["table", "index"], ["row"])
-    table = helper.make_tensor("table", TensorProto.FLOAT, [3, 2], [0, 1, 10, 11, 20, 21])
+    rows = np.array([[0, 1], [10, 11], [20, 21]], np.float32)
+    table = numpy_helper.from_array(rows, "table")
     return model([node], [tensor("index", "INT64", ["N"])], [tensor("row", "FP32", ["N", 2])],
                  [table])  # fmt: skip
 

@@ -38,14 +38,15 @@ def test_dynamic_dimensions_take_any_size(rows: int) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"pixel": zeros(FP32, 1, 2)}, "unknown input 'pixel'; the inputs are 'pixels', 'weight', 'top'"),
+        ({"x": zeros(FP32, 1)}, "unknown input 'x'; the inputs are 'pixels', 'weight', 'top'"),
         ({"pixels": zeros(FP64, 1, 2)}, "input 'pixels' takes FP32[batch, 2], got datatype FP64"),
         ({"pixels": zeros(FP32, 2)}, "input 'pixels' takes FP32[batch, 2], got shape [2]"),
         ({"pixels": zeros(FP32, 1, 3)}, "input 'pixels' takes FP32[batch, 2], got shape [1, 3]"),
         ({"top": zeros(INT64, 1)}, "input 'top' takes INT64[], got shape [1]"),
         (
             {"weight": zeros(FP32, 4, 1)},
-            "dimension 'batch' is 1 in input 'pixels' and 4 in input 'weight'; both must be the same",
+            "dimension 'batch' is 1 in input 'pixels' and 4 in input 'weight';"
+            " both must be the same",
         ),
     ],
 )  # fmt: skip
