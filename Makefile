@@ -40,7 +40,7 @@ dist: $(SETUP) ## Build both wheels into dist/
 	$(BIN)/uv build --all-packages --wheel --out-dir dist
 
 requirements: $(SETUP) ## Export uv.lock to what an artifact installs, into runtime/requirements/
-	$(BIN)/uv export
+	$(BIN)/python tools/export_requirements.py
 
 clean: ## Remove what was built and deployed; keep the set-up
 	rm -rf dist cdk.out .cdk-inference .pytest_cache .mypy_cache .ruff_cache .hypothesis
