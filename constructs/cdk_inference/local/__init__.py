@@ -11,10 +11,10 @@
 The command line is `cdk-inference local --help`. Needs the extra ``local``, on Linux or macOS.
 """
 
-from cdk_inference.local.deploy import Deployment, deploy, outputs
+from cdk_inference.local.deployment import Deployment, deploy, outputs
 from cdk_inference.local.emulator import WORK_FOLDER, Emulator, find, recorded, running, start
 from cdk_inference.local.errors import LocalError
-from cdk_inference.local.invoke import Reply, invoke, invoke_function, local_url, post
+from cdk_inference.local.invocation import Reply, invoke, invoke_function, local_url, post
 from cdk_inference.local.supported import Omission
 
 __all__ = [

@@ -10,13 +10,13 @@ from typing import Final
 
 from rich.console import Console
 
+from cdk_inference import context
 from cdk_inference.local import cdk_cli
 from cdk_inference.local.emulator import OUTPUTS, Emulator
 from cdk_inference.local.errors import LocalError
 from cdk_inference.local.progress import step
 from cdk_inference.local.supported import Omission, without_unsupported
 
-LOCAL_CONTEXT: Final = "cdk-inference:local"
 ACCOUNT: Final = "000000000000"
 REGION: Final = "us-east-1"
 
@@ -132,7 +132,7 @@ def _synthesize(
         cdk_cli.run(
             [
                 *("synth", "--quiet", "--no-version-reporting", "--output", str(assembly)),
-                *("--context", f"{LOCAL_CONTEXT}=true"),
+                *("--context", f"{context.LOCAL}=true"),
                 *(("--app", app) if app else ()),
             ],
             env=_environment(emulator, ACCOUNT),
@@ -188,6 +188,6 @@ def _target(assembly: Path) -> tuple[str, list[str]]:
         raise LocalError(
             f"The app's stacks name {len(accounts)} accounts ({', '.join(sorted(accounts))}), but"
             " the emulator deploys to one: leave the account out of them when the context value"
-            f" {LOCAL_CONTEXT} is set."
+            f" {context.LOCAL} is set."
         )
     return accounts.pop(), sorted(regions)

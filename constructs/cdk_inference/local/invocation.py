@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from cdk_inference.local.deploy import ACCOUNT, REGION, outputs
+from cdk_inference.local.deployment import ACCOUNT, REGION, outputs
 from cdk_inference.local.emulator import HOST, Emulator
 from cdk_inference.local.errors import LocalError
 
@@ -91,19 +91,26 @@ def invoke(emulator: Emulator, target: str, body: bytes) -> Reply:
 
         invoke(emulator, "ApiUrl", b'{"features": [1, 2, 3]}').json()
     """
-    named = _outputs_by_name(emulator)
-    name, slash, path = target.partition("/")
-    value = named.get(name, target)
+    value = _resolve(target, _outputs_by_name(emulator))
     if value.startswith(("https://", "http://")):
-        return post(emulator, f"{value.rstrip('/')}/{path}" if slash else value, body)
+        return post(emulator, value, body)
     reply = invoke_function(emulator, value, body)
     if reply.status == http.HTTPStatus.NOT_FOUND:
-        known = ", ".join(sorted(name for name in named if "." not in name)) or "none"
+        known = [
+            f"{stack}.{name}" for stack, values in outputs(emulator).items() for name in values
+        ]
         raise LocalError(
             f"{target} is neither an output nor a function that is deployed here."
-            f" The outputs are: {known}."
+            f" The outputs are: {', '.join(known) or 'none'}."
         )
     return reply
+
+
+def _resolve(target: str, named: Mapping[str, str]) -> str:
+    name, slash, path = target.partition("/")
+    if slash and name in named:
+        return f"{named[name].rstrip('/')}/{path}"
+    return named.get(target, target)
 
 
 def _outputs_by_name(emulator: Emulator) -> Mapping[str, str]:
