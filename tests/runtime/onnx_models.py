@@ -98,6 +98,13 @@ def zeros() -> onnx.ModelProto:
     return model([node], [tensor("count", "INT64", [1])], [tensor("zeros", "FP32", ["M"])])
 
 
+def square() -> onnx.ModelProto:
+    """Four numbers as two rows of two; any other count is refused by the model itself."""
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [2, 2])
+    return model([node], [tensor("x", "FP32", ["N"])], [tensor("y", "FP32", [2, 2])], [shape])
+
+
 def total() -> onnx.ModelProto:
     """A scalar for any number of rows."""
     node = helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0)
