@@ -1,0 +1,94 @@
+"""The repository's own app and its folders, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cdk_inference
+import pytest
+
+from tests.constructs.synthesis import ROOT, check_with_cfn_lint
+
+
+def python(*arguments: str | Path, **environment: str) -> str:
+    clean = {name: value for name, value in os.environ.items() if name != "CDK_VALIDATION"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=clean | environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``cdk synth`` makes of cdk.json's app, with its context and the CDK's validator on."""
+    folder = tmp_path_factory.mktemp("assembly")
+    settings = json.loads((ROOT / "cdk.json").read_text())
+    assert settings["app"] == "python3 app.py"
+    python("app.py", CDK_OUTDIR=str(folder), CDK_CONTEXT_JSON=json.dumps(settings["context"]))
+    return folder
+
+
+def test_the_app_is_the_digits_stack(assembly: Path) -> None:
+    template = json.loads((assembly / "DigitsStack.template.json").read_text())
+    outputs = sorted(template["Outputs"])
+    assert [name.rstrip("0123456789ABCDEF") for name in outputs] == [
+        "DigitsAliasArn",
+        "DigitsFunctionArn",
+        "DigitsHttpApiUrl",
+    ]
+    keys = {
+        resource["Properties"]["RouteKey"]: resource["Properties"]["AuthorizationType"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::ApiGatewayV2::Route"
+    }
+    assert keys["POST /predict"] == "NONE"
+
+
+def test_the_app_passes_cfn_lint_and_the_cdks_validator(assembly: Path) -> None:
+    check_with_cfn_lint((assembly / "DigitsStack.template.json").read_text())
+    # There is such a report only where the validator has run.
+    report = json.loads((assembly / "validation-report.json").read_text())
+    assert report["pluginReports"] == []
+
+
+def test_the_app_needs_no_docker(assembly: Path) -> None:
+    assets = json.loads((assembly / "DigitsStack.assets.json").read_text())
+    assert assets["dockerImages"] == {}
+
+
+def test_constructs_is_the_package_from_pypi_even_in_this_folder() -> None:
+    code = "import sys; sys.path.insert(0, ''); import constructs; print(constructs.__file__)"
+    assert "site-packages" in python("-c", code)
+
+
+LOADED = "import sys, cdk_inference{}; print(*sys.modules)"
+
+
+@pytest.mark.parametrize("unwanted", ["aws_cdk", "onnx", "cdktf", "cdktn", "google", "rich", "uv"])
+def test_the_import_loads_no_cloud_and_no_model(unwanted: str) -> None:
+    assert unwanted not in python("-c", LOADED.format("")).split()
+
+
+def test_the_function_loads_nothing_of_google_and_no_onnx() -> None:
+    loaded = python("-c", LOADED.format("; cdk_inference.MLInferenceFunction")).split()
+    assert "aws_cdk.aws_lambda" in loaded
+    unwanted = ("onnx", "google", "cdktf", "cdktn", "inference_runtime")
+    assert [name for name in loaded if name.split(".")[0] in unwanted] == []
+
+
+def test_every_public_name_can_be_imported() -> None:
+    names = [getattr(cdk_inference, name).__name__ for name in cdk_inference.__all__]
+    assert names == cdk_inference.__all__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = cdk_inference.Nothing
