@@ -30,7 +30,7 @@ def main() -> int:
             deploy(emulator, console=console, stacks=[STACK])
             read_digits(emulator, console)
     except LocalError as error:
-        console.print(f"\nThe demo failed. {error}", markup=False)
+        console.print(f"\nThe demo failed. {error}", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         console.print("\nInterrupted. Nothing is left running.")

@@ -1,0 +1,114 @@
+"""`make demo` as a newcomer runs it: what it prints, how it ends, what it leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MARK = "CDK_INFERENCE_TEST_RUN"
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/environ").exists(), reason="finds survivors in Linux's /proc"
+)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A run of the demo in a folder of its own."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    mark: str
+
+    def read_until(self, text: str) -> str:
+        assert self.process.stdout is not None
+        seen = ""
+        for line in self.process.stdout:
+            seen += line
+            if text in line:
+                return seen
+        raise AssertionError(f"the demo ended without {text!r}:\n{seen}")
+
+    def survivors(self) -> list[str]:
+        """Processes that descend from the demo, by their environment or their folder."""
+        return [
+            (process / "cmdline").read_text().replace("\0", " ")
+            for process in Path("/proc").glob("[0-9]*")
+            if self._owns(process)
+        ]
+
+    def _owns(self, process: Path) -> bool:
+        try:
+            what = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+        except OSError:  # it ended meanwhile
+            return False
+        return self.mark.encode() in what or str(self.folder).encode() in what
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    config = json.loads((ROOT / "cdk.json").read_text())
+    (tmp_path / "cdk.json").write_text(json.dumps({**config, "app": f"python3 {ROOT}/app.py"}))
+    mark = uuid.uuid4().hex
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "models" / "digits" / "demo.py")],
+        cwd=tmp_path,
+        env={**os.environ, MARK: mark},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        yield Demo(process, tmp_path, mark)
+        process.kill()
+
+
+def test_it_reads_digits_and_leaves_no_process(demo: Demo) -> None:
+    started = time.monotonic()
+    output, _ = demo.process.communicate(timeout=120)
+
+    assert demo.process.returncode == 0, output
+    assert time.monotonic() - started < 40
+    assert output.count("✓ right") == 5
+    assert "This is a 3, with probability 0.9" in output
+    assert "cold call" in output
+    assert "cdk deploy DigitsStack" in output
+    assert demo.survivors() == []
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["Synthesizing", "Deploying", "This is a 0"])
+def test_interrupted_it_leaves_no_process(
+    demo: Demo, moment: str, signal_number: signal.Signals
+) -> None:
+    demo.read_until(moment)
+    assert demo.survivors(), "the search for survivors finds what runs"
+
+    demo.process.send_signal(signal_number)
+    demo.process.communicate(timeout=20)
+
+    assert demo.process.returncode in (130, 143)
+    assert demo.survivors() == []
+    assert not (demo.folder / ".cdk-inference" / "demo" / "scratch").exists()
+
+
+def test_failing_it_says_why_and_leaves_no_process(demo: Demo) -> None:
+    demo.read_until("Preparing")
+    for template in demo.folder.rglob("DigitsStack.template.json"):
+        template.write_text('{"Resources": {"Wrong": {"Type": "AWS::No::Such"}}}')
+    output, _ = demo.process.communicate(timeout=60)
+
+    assert demo.process.returncode == 1
+    assert "The demo failed. `cdk deploy` failed" in output
+    assert "AWS::No::Such" in output
+    assert "Traceback" not in output
+    assert demo.survivors() == []
