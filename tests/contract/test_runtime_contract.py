@@ -1,0 +1,100 @@
+"""The runtime keeps to what the constructs say of it in ``cdk_inference.contract``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import inference_runtime
+import pytest
+from cdk_inference import contract
+from inference_runtime.settings import VARIABLES
+
+ROOT = Path(__file__).parents[2]
+
+# An artifact's layout, in which the working directory is not where the model is: as in a Lambda
+# layer. Answers one event of an HTTP API for each "METHOD path" given.
+SERVE = """
+import importlib, json, sys
+layer, entry_point, *requests = sys.argv[1:]
+sys.path.append(layer)
+module, _, function = entry_point.rpartition(".")
+handler = getattr(importlib.import_module(module), function)
+
+class Context:
+    aws_request_id = "1"
+
+def event(request):
+    method, path = request.split()
+    http = {"method": method, "path": path}
+    body = json.dumps({"features": [0.0] * 64}) if method == "POST" else ""
+    return {
+        "version": "2.0", "routeKey": request, "rawPath": path, "headers": {}, "body": body,
+        "isBase64Encoded": False, "requestContext": {"http": http, "stage": "$default"},
+    }
+
+answers = [handler(event(request), Context()) for request in requests]
+print(json.dumps([[a["statusCode"], json.loads(a["body"])] for a in answers]))
+"""
+
+
+@pytest.fixture(scope="module")
+def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("layer")
+    model = folder / contract.model_uri("digits")
+    model.parent.mkdir(parents=True)
+    shutil.copyfile(ROOT / "models" / "digits" / "digits.onnx", model)
+    return folder
+
+
+def answers(layer: Path, *requests: str, **variables: str) -> list[tuple[int, dict[str, object]]]:
+    model = {
+        contract.MODEL_URI: contract.model_uri("digits"),
+        contract.MODEL_NAME: "digits",
+        contract.MODEL_VERSION: "7",
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", SERVE, layer, contract.AWS_LAMBDA_HANDLER, *requests],
+        env={**os.environ, **model, **variables},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return [(status, body) for status, body in json.loads(result.stdout.splitlines()[-1])]
+
+
+def test_every_variable_that_constructs_set_is_a_setting_of_the_runtime() -> None:
+    assert {variable.name for variable in VARIABLES} >= contract.RESERVED_ENVIRONMENT
+
+
+def test_the_predict_path_has_the_same_default_on_both_sides() -> None:
+    (variable,) = (v for v in VARIABLES if v.name == contract.PREDICT_PATH)
+    assert variable.default == contract.DEFAULT_PREDICT_PATH
+
+
+def test_the_package_is_the_one_that_is_shipped() -> None:
+    assert inference_runtime.__name__ == contract.RUNTIME_PACKAGE
+    assert contract.AWS_LAMBDA_HANDLER.startswith(f"{contract.RUNTIME_PACKAGE}.")
+
+
+def test_the_handler_serves_the_model_of_a_layer_at_both_routes(layer: Path) -> None:
+    predict = f"POST {contract.DEFAULT_PREDICT_PATH}"
+    (status, prediction), (health_status, health) = answers(
+        layer, predict, f"GET {contract.HEALTH_PATH}"
+    )
+    assert (status, prediction["model_version"]) == (200, "7")
+    assert (health_status, health["model"], health["model_version"]) == (200, "digits", "7")
+
+
+def test_the_handler_serves_at_the_path_that_it_is_told(layer: Path) -> None:
+    (told, default) = answers(
+        layer,
+        "POST /v1/digits",
+        f"POST {contract.DEFAULT_PREDICT_PATH}",
+        **{contract.PREDICT_PATH: "/v1/digits"},
+    )
+    assert (told[0], default[0]) == (200, 404)
