@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from inference_runtime.errors import InferenceError
     from inference_runtime.exchange import ErrorBody
     from inference_runtime.jsonio import Json
+    from inference_runtime.observers import Observer
     from inference_runtime.repository import ModelRepository
     from inference_runtime.settings import Settings
 
@@ -112,6 +113,10 @@ class DataPlane:
         exchange.reply.headers |= self._cors_headers(exchange.request.headers.get("origin"))
         self._observe(exchange)
         return exchange.reply
+
+    def add_observer(self, observer: Observer) -> None:
+        """Have ``observer`` told of each request from now on."""
+        self._observers.append(observer)
 
     def close(self) -> None:
         """Have the observers send what is left; the process ends."""
