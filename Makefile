@@ -5,7 +5,7 @@ BIN := .venv/bin
 SETUP := .venv/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format typecheck unit dist requirements clean
+.PHONY: help setup demo test lint format typecheck pytest dist requirements clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -20,7 +20,7 @@ $(SETUP): tools/bootstrap.py tools/uv-requirements.txt uv.lock pyproject.toml ru
 demo: $(SETUP) ## Deploy app.py to an AWS emulator and ask it to read handwritten digits
 	@$(BIN)/python models/digits/demo.py
 
-test: lint typecheck unit ## Run every check: ruff, mypy, pytest
+test: lint typecheck pytest ## Run every check: ruff, mypy, pytest
 
 lint: $(SETUP) ## Check style and formatting with ruff
 	$(BIN)/ruff check
@@ -33,8 +33,8 @@ format: $(SETUP) ## Mend style and formatting with ruff
 typecheck: $(SETUP) ## Check types of both packages with mypy --strict
 	$(BIN)/mypy
 
-unit: $(SETUP) ## Run the tests, end to end included
-	$(BIN)/python -m pytest
+pytest: $(SETUP) ## Run the tests, end to end included
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
 dist: $(SETUP) ## Build both wheels into dist/
 	$(BIN)/uv build --all-packages --wheel --out-dir dist
