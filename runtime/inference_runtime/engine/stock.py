@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from ctypes import string_at
-from json import loads
 
-import numpy as np
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
-
-from inference_runtime.errors import DeadlineExceeded, InvalidInput, ModelFailed, ModelNotLoaded
+from inference_runtime.engine.failures import load_failure, run_failure
+from inference_runtime.engine.labels import CLASS_LABELS, column_labels, parse_labels
+from inference_runtime.engine.options import INTER_OP_THREADS, SESSION_CONFIG, disable_telemetry
+from inference_runtime.errors import InvalidInput, ModelNotLoaded
 from inference_runtime.signature import Signature, TensorSpec
 from inference_runtime.tensor import (
     BF16,
@@ -21,15 +19,18 @@ from inference_runtime.tensor import (
     unpack_elements,
 )
 
+disable_telemetry()
+
+import numpy as np  # noqa: E402
+import onnxruntime as ort  # noqa: E402
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any, Final
+    from typing import Any
 
     from inference_runtime.engine import Cancellation
     from inference_runtime.tensor import Label
-
-CLASS_LABELS: Final = "class_labels"
 
 _DATATYPES = {
     "tensor(bool)": "BOOL", "tensor(string)": "BYTES",
@@ -47,18 +48,13 @@ _NUMPY_TYPES = {
     "FP16": "<f2", "BF16": "<u2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
 _ONNX_BFLOAT16 = 16
-# onnxruntime's exceptions have no common base below Exception.
-_REFUSALS = (ort_errors.InvalidArgument, ort_errors.Fail, ort_errors.RuntimeException)
-_FAILURES = (ort_errors.EPFail, ort_errors.NotImplemented, MemoryError, RuntimeError)
-_OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory")
 
 
 class StockEngine:
     """A session of the ``onnxruntime`` package on the CPU.
 
-    The graph is optimised at load. Threads do not spin while they wait: spinning burns the quota
-    of a shared vCPU. A classifier's class labels come from a ZipMap's keys or from the model's
-    metadata property ``class_labels``, a JSON list.
+    The graph is optimised at load. A classifier's class labels come from a ZipMap's keys or from
+    the model's metadata property ``class_labels``, a JSON list.
 
     Args:
         path: the ONNX file; external data are found beside it.
@@ -75,7 +71,7 @@ class StockEngine:
                 path, _session_options(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise ModelNotLoaded(f"{path} cannot be loaded: {error}") from error
+            raise load_failure(path, _message(error)) from error
         self.signature = _signature(self._session, path)
         self._labels = _metadata_labels(self._session, path)
         self._has_bfloat16 = any(
@@ -89,40 +85,21 @@ class StockEngine:
         outputs: Sequence[str],
         cancellation: Cancellation | None = None,
     ) -> dict[str, Tensor]:
-        """Run the model once; see ``Engine.run``.
-
-        A model has run once when it is ready, so what the session then refuses is the input.
-        """
+        """Run the model once; see ``Engine.run``."""
         options = ort.RunOptions()
         if cancellation is not None:
             cancellation.attach(lambda: setattr(options, "terminate", True))
+        # numpy has no bfloat16: such tensors go in and come out as onnxruntime's own values.
+        as_ort_values = self._has_bfloat16
+        run = self._session.run_with_ort_values if as_ort_values else self._session.run
+        to_value = _to_ort_value if as_ort_values else _to_numpy
+        to_tensor = self._from_ort_value if as_ort_values else self._to_tensor
+        feed = {name: to_value(tensor) for name, tensor in inputs.items()}
         try:
-            if self._has_bfloat16:
-                return self._run_ort_values(inputs, outputs, options)
-            feed = {name: _to_numpy(tensor) for name, tensor in inputs.items()}
-            values = self._session.run(outputs, feed, options)
-        except _REFUSALS as error:
-            if cancellation is not None and cancellation.cancelled:
-                raise DeadlineExceeded("the run took too long and was ended") from None
-            if any(sign in str(error) for sign in _OUT_OF_MEMORY):
-                raise ModelFailed("the model ran out of memory") from error
-            raise InvalidInput(f"the model refuses this input: {error}") from error
-        except _FAILURES as error:
-            raise ModelFailed(f"the model failed: {type(error).__name__}") from error
-        return {
-            name: self._to_tensor(value, name) for name, value in zip(outputs, values, strict=True)
-        }
-
-    def _run_ort_values(
-        self, inputs: Mapping[str, Tensor], outputs: Sequence[str], options: ort.RunOptions
-    ) -> dict[str, Tensor]:
-        """numpy has no bfloat16: such tensors go in and come out as onnxruntime's own values."""
-        feed = {name: _to_ort_value(tensor) for name, tensor in inputs.items()}
-        values = self._session.run_with_ort_values(outputs, feed, options)
-        return {
-            name: self._from_ort_value(value, name)
-            for name, value in zip(outputs, values, strict=True)
-        }
+            values = run(outputs, feed, options)
+        except Exception as error:  # onnxruntime's exceptions have no common base below it
+            raise run_failure(type(error).__name__, _message(error), cancellation) from error
+        return {name: to_tensor(value, name) for name, value in zip(outputs, values, strict=True)}
 
     def _from_ort_value(self, value: Any, name: str) -> Tensor:
         if self.signature.outputs[name].datatype is not BF16:
@@ -137,7 +114,7 @@ class StockEngine:
         if datatype is BYTES:
             elements = pack_elements(str(element).encode() for element in value.ravel())
             return Tensor(BYTES, value.shape, elements)
-        labels = self._labels if _fits_labels(value, self._labels) else None
+        labels = column_labels(self._labels, datatype, value.shape)
         return Tensor(datatype, value.shape, np.ascontiguousarray(value).data, labels)
 
 
@@ -145,9 +122,9 @@ def _session_options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.inter_op_num_threads = INTER_OP_THREADS
+    for key, value in SESSION_CONFIG.items():
+        options.add_session_config_entry(key, value)
     return options
 
 
@@ -172,25 +149,13 @@ def _spec(node: Any, path: str, *, optional: bool = False, zipmap: bool = False)
 
 def _metadata_labels(session: ort.InferenceSession, path: str) -> list[Label] | None:
     text = session.get_modelmeta().custom_metadata_map.get(CLASS_LABELS)
-    if text is None:
-        return None
-    try:
-        labels = loads(text)
-    except ValueError:
-        labels = None
-    if not isinstance(labels, list) or not all(isinstance(label, str | int) for label in labels):
-        raise ModelNotLoaded(
-            f"{path} cannot be served: its metadata property {CLASS_LABELS!r} is {text!r}; it must"
-            " be a JSON list of strings or integers"
-        )
-    return labels
+    return None if text is None else parse_labels(text, path)
 
 
-def _fits_labels(value: Any, labels: Sequence[Label] | None) -> bool:
-    """Whether the last dimension's columns are the classes: scores, not the label itself."""
-    return bool(
-        labels and value.ndim > 1 and value.dtype.kind == "f" and value.shape[-1] == len(labels)
-    )
+def _message(error: Exception) -> str:
+    """onnxruntime's text without the prefix ``[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : ``."""
+    text = str(error)
+    return text.split(" : ", 3)[-1] if text.startswith("[ONNXRuntimeError]") else text
 
 
 def _to_numpy(tensor: Tensor) -> Any:

@@ -1,0 +1,238 @@
+"""One model in a session of the C library."""
+
+from __future__ import annotations
+
+import os
+from ctypes import (
+    addressof,
+    byref,
+    c_char,
+    c_char_p,
+    c_int,
+    c_int64,
+    c_size_t,
+    c_void_p,
+    string_at,
+)
+from math import prod
+
+from inference_runtime.engine.capi import NeedsStockEngine
+from inference_runtime.engine.capi.library import Handle, Library, OrtFailure, find_library
+from inference_runtime.engine.failures import load_failure, run_failure
+from inference_runtime.engine.labels import CLASS_LABELS, column_labels, parse_labels
+from inference_runtime.engine.options import INTER_OP_THREADS, SESSION_CONFIG
+from inference_runtime.signature import Signature, TensorSpec
+from inference_runtime.tensor import DATATYPES, Tensor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from inference_runtime.engine import Cancellation
+    from inference_runtime.signature import Dimension
+    from inference_runtime.tensor import Label
+
+# ONNXTensorElementDataType by number; strings are left to the stock engine.
+_ELEMENT_TYPES = {
+    1: "FP32", 2: "UINT8", 3: "INT8", 4: "UINT16", 5: "INT16", 6: "INT32", 7: "INT64", 9: "BOOL",
+    10: "FP16", 11: "FP64", 12: "UINT32", 13: "UINT64", 16: "BF16",
+}  # fmt: skip
+_ELEMENT_TYPE_NUMBERS = {name: number for number, name in _ELEMENT_TYPES.items()}
+
+_ENABLE_ALL = 99  # GraphOptimizationLevel
+_DEVICE_ALLOCATOR, _DEFAULT_MEMORY = 0, 0  # OrtAllocatorType, OrtMemType
+
+
+class CapiEngine:
+    """A session of the C library on the CPU, for models whose inputs and outputs are tensors.
+
+    Options, error texts and class labels are those of the stock engine, and so are the answers,
+    bit for bit.
+
+    Args:
+        path: the ONNX file; external data are found beside it.
+        threads: threads of one run.
+
+    Raises:
+        NeedsStockEngine: the library is not here or not of a tested version, or the model takes
+            or gives strings, sequences, maps or optional values.
+        ModelNotLoaded: the file cannot be read or is no model.
+    """
+
+    def __init__(self, path: str, threads: int) -> None:
+        self._library = library = Library(find_library())
+        try:
+            self._session = _open_session(library, path, threads)
+        except OrtFailure as failure:
+            raise load_failure(path, str(failure)) from failure
+        self._memory = library.make(
+            library.CreateCpuMemoryInfo, library.ReleaseMemoryInfo,
+            _DEVICE_ALLOCATOR, _DEFAULT_MEMORY,
+        )  # fmt: skip
+        self.signature = _signature(library, self._session)
+        self._labels = _metadata_labels(library, self._session, path)
+
+    def run(
+        self,
+        inputs: Mapping[str, Tensor],
+        outputs: Sequence[str],
+        cancellation: Cancellation | None = None,
+    ) -> dict[str, Tensor]:
+        """Run the model once; see ``Engine.run``."""
+        try:
+            if cancellation is None:
+                return self._run(inputs, outputs, None)
+            return self._run_cancellable(inputs, outputs, cancellation)
+        except OrtFailure as failure:
+            raise run_failure(failure.name, str(failure), cancellation) from failure
+
+    def _run_cancellable(
+        self, inputs: Mapping[str, Tensor], outputs: Sequence[str], cancellation: Cancellation
+    ) -> dict[str, Tensor]:
+        library = self._library
+        with library.make(library.CreateRunOptions, library.ReleaseRunOptions) as options:
+            cancellation.attach(lambda: library.RunOptionsSetTerminate(options))
+            try:
+                return self._run(inputs, outputs, options)
+            finally:
+                cancellation.detach()
+
+    def _run(
+        self, inputs: Mapping[str, Tensor], outputs: Sequence[str], options: Handle | None
+    ) -> dict[str, Tensor]:
+        # Both lists live until the run is over: values point into buffers.
+        buffers = [_pinned(tensor) for tensor in inputs.values()]
+        values = [
+            self._value(tensor, buffer)
+            for tensor, buffer in zip(inputs.values(), buffers, strict=True)
+        ]
+        pointers = (c_void_p * len(values))(*[value.pointer for value in values])
+        results = (c_void_p * len(outputs))()
+        try:
+            self._library.Run(
+                self._session, options,
+                _strings(inputs), pointers, len(values),
+                _strings(outputs), len(outputs), results,
+            )  # fmt: skip
+            return {
+                name: self._tensor(result, name)
+                for name, result in zip(outputs, results, strict=True)
+            }
+        finally:
+            for result in results:
+                self._library.ReleaseValue(result)
+
+    def _value(self, tensor: Tensor, buffer: Any) -> Handle:
+        """``tensor`` as the library's own, over ``buffer`` and not a copy of it."""
+        library, rank = self._library, len(tensor.shape)
+        return library.make(
+            library.CreateTensorWithDataAsOrtValue, library.ReleaseValue,
+            self._memory, buffer, tensor.buffer.nbytes, (c_int64 * rank)(*tensor.shape), rank,
+            _ELEMENT_TYPE_NUMBERS[tensor.datatype.name],
+        )  # fmt: skip
+
+    def _tensor(self, value: int, name: str) -> Tensor:
+        """A copy of the library's ``value``, which is released after the run."""
+        library = self._library
+        datatype = self.signature.outputs[name].datatype
+        with library.make(
+            library.GetTensorTypeAndShape, library.ReleaseTensorTypeAndShapeInfo, value
+        ) as info:
+            shape = _dimensions(library, info)
+        address = library.get(c_void_p, library.GetTensorMutableData, value)
+        data = string_at(address, prod(shape) * datatype.itemsize)
+        return Tensor(datatype, shape, data, column_labels(self._labels, datatype, shape))
+
+
+def _open_session(library: Library, path: str, threads: int) -> Handle:
+    with library.make(library.CreateSessionOptions, library.ReleaseSessionOptions) as options:
+        library.SetSessionGraphOptimizationLevel(options, _ENABLE_ALL)
+        library.SetIntraOpNumThreads(options, threads)
+        library.SetInterOpNumThreads(options, INTER_OP_THREADS)
+        for key, value in SESSION_CONFIG.items():
+            library.AddSessionConfigEntry(options, key.encode(), value.encode())
+        return library.make(
+            library.CreateSession, library.ReleaseSession, library.env, os.fsencode(path), options
+        )
+
+
+def _signature(library: Library, session: Handle) -> Signature:
+    return Signature(
+        [
+            *_specs(library, session, "Input"),
+            *_specs(library, session, "OverridableInitializer", optional=True),
+        ],
+        _specs(library, session, "Output"),
+    )
+
+
+def _specs(
+    library: Library, session: Handle, role: str, *, optional: bool = False
+) -> list[TensorSpec]:
+    """What the session declares of its values in ``role``, which is part of the C names."""
+    count = library.get(c_size_t, getattr(library, f"SessionGet{role}Count"), session)
+    get_name = getattr(library, f"SessionGet{role}Name")
+    get_type = getattr(library, f"SessionGet{role}TypeInfo")
+    specs = []
+    for index in range(count):
+        name = library.text(get_name, session, index, library.allocator)
+        with library.make(get_type, library.ReleaseTypeInfo, session, index) as type_info:
+            specs.append(_spec(library, str(name), type_info, optional))
+    return specs
+
+
+def _spec(library: Library, name: str, type_info: Handle, optional: bool) -> TensorSpec:
+    # Owned by `type_info`; none where the value is no tensor.
+    info = library.get(c_void_p, library.CastTypeInfoToTensorInfo, type_info)
+    number = info and library.get(c_int, library.GetTensorElementType, info)
+    if number not in _ELEMENT_TYPES:
+        raise NeedsStockEngine(f"{name!r} is no tensor of numbers or booleans")
+    datatype = DATATYPES[_ELEMENT_TYPES[number]]
+    return TensorSpec(name, datatype, _declared_shape(library, info), optional=optional)
+
+
+def _declared_shape(library: Library, info: int) -> list[Dimension]:
+    sizes = _dimensions(library, info)
+    symbols = (c_char_p * len(sizes))()
+    library.GetSymbolicDimensions(info, symbols, len(sizes))
+    return [
+        size if size >= 0 else (symbol or b"").decode() or None
+        for size, symbol in zip(sizes, symbols, strict=True)
+    ]
+
+
+def _dimensions(library: Library, info: Handle | int) -> list[int]:
+    rank = library.get(c_size_t, library.GetDimensionsCount, info)
+    sizes = (c_int64 * rank)()
+    library.GetDimensions(info, sizes, rank)
+    return list(sizes)
+
+
+def _metadata_labels(library: Library, session: Handle, path: str) -> list[Label] | None:
+    with library.make(
+        library.SessionGetModelMetadata, library.ReleaseModelMetadata, session
+    ) as metadata:
+        text = library.text(
+            library.ModelMetadataLookupCustomMetadataMap,
+            metadata, library.allocator, CLASS_LABELS.encode(),
+        )  # fmt: skip
+    return None if text is None else parse_labels(text, path)
+
+
+def _pinned(tensor: Tensor) -> Any:
+    """A pointer to the tensor's elements that keeps them where they are.
+
+    ctypes points only into writable memory, and kernels read elements at their natural alignment:
+    a buffer that is read-only (a slice of a request, for example) or astray is copied.
+    """
+    if not tensor.buffer.readonly:
+        first = c_char.from_buffer(tensor.buffer)
+        if addressof(first) % tensor.datatype.itemsize == 0:
+            return byref(first)
+    return c_char_p(bytes(tensor.buffer))
+
+
+def _strings(names: Iterable[str]) -> Any:
+    encoded = [name.encode() for name in names]
+    return (c_char_p * len(encoded))(*encoded)

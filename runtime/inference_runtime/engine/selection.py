@@ -1,0 +1,62 @@
+"""Which engine runs a model: ``capi`` wherever it can, ``stock`` otherwise."""
+
+from __future__ import annotations
+
+from inference_runtime.engine.capi import NeedsStockEngine
+from inference_runtime.errors import ModelNotLoaded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from inference_runtime.engine import Engine
+
+AUTO: Final = "auto"
+CAPI: Final = "capi"
+STOCK: Final = "stock"
+
+
+def load(path: str, threads: int, choice: str = AUTO) -> Engine:
+    """Load a model into the engine that fits it.
+
+    Args:
+        path: the ONNX file; external data are found beside it.
+        threads: threads of one run.
+        choice: ``capi`` or ``stock`` for that engine and no other. ``auto``, the default, takes
+            ``capi`` for models of tensors on a tested version of onnxruntime, and says in the log
+            why where it takes ``stock``.
+
+    Raises:
+        ModelNotLoaded: the file cannot be read, is no model that can be served, or the chosen
+            engine cannot serve it here.
+
+    Example:
+        >>> engine = load("models/digits/digits.onnx", threads=1)  # doctest: +SKIP
+    """
+    if choice != STOCK:
+        from inference_runtime.engine.capi.session import CapiEngine
+
+        try:
+            return CapiEngine(path, threads)
+        except NeedsStockEngine as reason:
+            if choice == CAPI:
+                raise ModelNotLoaded(f"{path} cannot be served by capi: {reason}") from reason
+            _log_choice(str(reason))
+    return _load_stock(path, threads)
+
+
+def _load_stock(path: str, threads: int) -> Engine:
+    try:
+        from inference_runtime.engine.stock import StockEngine
+    except ImportError as error:
+        raise ModelNotLoaded(
+            f"{path} needs the stock engine, but the packages onnxruntime and numpy are not"
+            f" installed: {error}"
+        ) from error
+    return StockEngine(path, threads)
+
+
+def _log_choice(reason: str) -> None:
+    from inference_runtime.telemetry import log  # imports JSON's writer, so only where it is used
+
+    log("WARNING", "the stock engine serves this model, at several times the start time: " + reason)
