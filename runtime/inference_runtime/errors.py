@@ -81,6 +81,13 @@ class Overloaded(InferenceError):
     retry_after = 1
 
 
+class ClientGone(InferenceError):
+    """The client closed its connection before the answer; only the log sees this status."""
+
+    status = 499  # nginx's: https://nginx.org/en/docs/dev/development_guide.html#http_request
+    code = "CLIENT_GONE"
+
+
 class NotReady(InferenceError):
     """The model is not loaded, or not yet."""
 

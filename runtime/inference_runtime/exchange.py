@@ -28,7 +28,8 @@ class Exchange:
         parameters: of the path, by the names in the route's pattern.
         entry: the model that is asked for, once that is known.
         batch_size: rows of its first input, once that is decoded.
-        watch: the parts decode, run and encode, as far as the request came.
+        watch: the parts queue (where the host has one), decode, run and encode, as far as the
+            request came.
         error: what was raised instead of an answer.
         reply: the answer.
     """
@@ -44,7 +45,9 @@ class Exchange:
         self.parameters: dict[str, str] = {}
         self.entry: Entry | None = None
         self.batch_size: int | None = None
-        self.watch = Stopwatch()
+        self.watch = Stopwatch(request.received)
+        if request.received is not None:
+            self.watch.lap("queue")
         self.error: InferenceError | None = None
         self.reply = Reply(200, {}, b"")
         self._error_body = error_body

@@ -19,9 +19,11 @@ class Request:
         body: as sent, after any transfer encoding of the platform's envelope.
         request_id: the platform's own id.
         cancellation: ends the run from another thread, where the host has deadlines.
+        received: when the request was whole, on the ``time.perf_counter`` clock, where it then
+            waits for its turn.
     """
 
-    __slots__ = ("body", "cancellation", "headers", "method", "path", "request_id")
+    __slots__ = ("body", "cancellation", "headers", "method", "path", "received", "request_id")
 
     def __init__(
         self,
@@ -31,6 +33,7 @@ class Request:
         body: bytes,
         request_id: str,
         cancellation: Cancellation | None = None,
+        received: float | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -38,6 +41,7 @@ class Request:
         self.body = body
         self.request_id = request_id
         self.cancellation = cancellation
+        self.received = received
 
 
 class Reply:

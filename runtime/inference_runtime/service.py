@@ -42,7 +42,7 @@ class InferenceService:
 
         Raises:
             InvalidInput: the tensors do not fit the signature, or the model refuses them.
-            DeadlineExceeded: the run was cancelled.
+            BaseException: the ``cancellation``'s reason, when it was cancelled.
             ModelFailed: the model could not run.
         """
         self.signature.check_inputs(inputs)

@@ -62,7 +62,21 @@ def _positive(text: str) -> int:
     return number
 
 
-def _threads(text: str) -> int | None:
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError
+    return number
+
+
+def _auto_or_positive(text: str) -> int | None:
     return None if text == "auto" else _positive(text)
 
 
@@ -72,8 +86,21 @@ def _path(text: str) -> str:
     return text
 
 
-def _memory(text: str) -> int | None:
+def _optional_path(text: str) -> str:
+    return _path(text) if text else ""
+
+
+def _optional_positive(text: str) -> int | None:
     return _positive(text) if text else None
+
+
+def _port(text: str) -> int | None:
+    if not text:
+        return None
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise ValueError
+    return number
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -114,6 +141,9 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+DEFAULT_PORT: Final = 8080
+_PORTS: Final = "a port from 0 to 65535"
+
 VARIABLES: Final = (
     Variable(
         "MODEL_URI", "model_uri", _text, None, "a path or a file:// URI",
@@ -138,7 +168,7 @@ VARIABLES: Final = (
         "Where the simple form is served.",
     ),
     Variable(
-        "INFERENCE_THREADS", "threads", _threads, "auto", "auto, or a whole number from 1",
+        "INFERENCE_THREADS", "threads", _auto_or_positive, "auto", "auto, or a whole number from 1",
         "Threads of one run. auto: one below two vCPUs, else one for each whole vCPU that the"
         " platform really gives.",
     ),
@@ -177,12 +207,74 @@ VARIABLES: Final = (
         " variables; needs the extra otlp.",
     ),
     Variable(
+        "INFERENCE_HOST", "host", _text, "127.0.0.1", "an address or a host name",
+        "Where the HTTP server listens. The default is this machine alone; in a container it is"
+        " 0.0.0.0, or :: for IPv6 too.",
+    ),
+    Variable(
+        "INFERENCE_PORT", "own_port", _port, "", _PORTS,
+        "The HTTP server's port, before any that a platform names. 0 picks a free one; without"
+        " any of them it is 8080, which Amazon SageMaker and Vertex AI expect.",
+    ),
+    Variable("PORT", "cloud_run_port", _port, "", _PORTS, "The port, set by Google Cloud Run."),
+    Variable(
+        "FUNCTIONS_CUSTOMHANDLER_PORT", "azure_functions_port", _port, "", _PORTS,
+        "The port, set by Azure Functions for a custom handler; with it, its requests are read in"
+        " both of their forms.",
+    ),
+    Variable("AIP_HTTP_PORT", "vertex_port", _port, "", _PORTS, "The port, set by Vertex AI."),
+    Variable(
+        "SAGEMAKER_BIND_TO_PORT", "sagemaker_port", _port, "", _PORTS,
+        "The port, set by Amazon SageMaker for several containers on one endpoint.",
+    ),
+    Variable(
+        "AIP_PREDICT_ROUTE", "vertex_predict_path", _optional_path, "", "a path that starts with /",
+        "Where Vertex AI posts its predictions, set by it.",
+    ),
+    Variable(
+        "AIP_HEALTH_ROUTE", "vertex_health_path", _optional_path, "", "a path that starts with /",
+        "Where Vertex AI asks whether the model is ready, set by it.",
+    ),
+    Variable(
+        "INFERENCE_CONCURRENCY", "concurrency", _auto_or_positive, "auto",
+        "auto, or a whole number from 1",
+        "Runs of the HTTP server at the same time, each on its thread. auto: one more than the"
+        " whole vCPUs, so that one request is decoded while others run.",
+    ),
+    Variable(
+        "INFERENCE_MAX_QUEUE", "max_queue", _whole, "256", "a whole number from 0",
+        "Requests to the HTTP server that may wait for a run, and as many more whose bodies may be"
+        " on their way; beyond, the answer is 429. The default is three times the requests that"
+        " Cloud Run sends an instance by default, and bounds their bodies to 3 GB.",
+    ),
+    Variable(
+        "INFERENCE_TIMEOUT_SECONDS", "timeout_seconds", _seconds, "60",
+        "a number of seconds above 0",
+        "After this, waiting included, the HTTP server ends a run and answers 504. The default is"
+        " what common proxies wait for: AWS's load balancers and nginx give up after 60 s. Cloud"
+        " Run's own limit, 300 s by default, comes on top.",
+    ),
+    Variable(
+        "INFERENCE_READ_TIMEOUT_SECONDS", "read_timeout_seconds", _seconds, "30",
+        "a number of seconds above 0",
+        "The HTTP server drops a connection whose request is not whole after this. The default"
+        " lets 6 MB come at 1.7 Mbit/s.",
+    ),
+    Variable(
+        "INFERENCE_KEEP_ALIVE_SECONDS", "keep_alive_seconds", _positive, "75",
+        "a whole number of seconds from 1",
+        "The HTTP server closes a connection that is idle for this long. The default outlasts the"
+        " 60 s of AWS's load balancers: a server that closes first makes them answer 502"
+        " (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html#connection-idle-timeout).",
+    ),
+    Variable(
         "INFERENCE_CORS_ORIGINS", "cors_origins", _origins, "",
         "origins such as https://example.org separated by commas, or *",
         "Browser origins that may call; empty sends no CORS header.",
     ),
     Variable(
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "lambda_memory_mb", _memory, "", "set by AWS Lambda",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "lambda_memory_mb", _optional_positive, "",
+        "set by AWS Lambda",
         "The function's memory in MB, from which its vCPUs follow.",
     ),
 )  # fmt: skip
@@ -210,20 +302,50 @@ class Settings:
     request_log: str
     metrics: tuple[str, ...]
     traces: str
+    host: str
+    own_port: int | None
+    cloud_run_port: int | None
+    azure_functions_port: int | None
+    vertex_port: int | None
+    sagemaker_port: int | None
+    vertex_predict_path: str
+    vertex_health_path: str
+    concurrency: int | None
+    max_queue: int
+    timeout_seconds: float
+    read_timeout_seconds: float
+    keep_alive_seconds: int
     cors_origins: tuple[str, ...]
     lambda_memory_mb: int | None
 
+    @property
+    def port(self) -> int:
+        """Where the HTTP server listens: ``own_port``, else the platform's, else 8080."""
+        ports = (
+            self.own_port, self.cloud_run_port, self.azure_functions_port, self.vertex_port,
+            self.sagemaker_port,
+        )  # fmt: skip
+        return next((port for port in ports if port is not None), DEFAULT_PORT)
+
     @classmethod
-    def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Read ``VARIABLES`` from ``environ``.
+    def read(
+        cls, environ: Mapping[str, str] = os.environ, arguments: Mapping[str, str] | None = None
+    ) -> Settings:
+        """Read ``VARIABLES``.
+
+        Args:
+            environ: the environment.
+            arguments: what was said on the command line, by the variables' names; before
+                ``environ``.
 
         Raises:
             InvalidSettings: naming each variable at fault, what was given and what is allowed.
         """
+        given = {**environ, **(arguments or {})}
         settings = cls()
         problems = []
         for variable in VARIABLES:
-            text = environ.get(variable.name, variable.default)
+            text = given.get(variable.name, variable.default)
             if text is None:
                 problems.append(f"{variable.name} is not set; it takes {variable.allowed}")
                 continue

@@ -9,6 +9,10 @@ from inference_runtime.errors import InvalidSettings
 from inference_runtime.settings import VARIABLES, Settings, Variable
 
 REQUIRED = {"MODEL_URI": "model.onnx"}
+PORTS = (
+    "INFERENCE_PORT", "PORT", "FUNCTIONS_CUSTOMHANDLER_PORT", "AIP_HTTP_PORT",
+    "SAGEMAKER_BIND_TO_PORT",
+)  # fmt: skip
 GOOD: dict[str, list[tuple[str, Any]]] = {
     "MODEL_URI": [("models/a/model.onnx", "models/a/model.onnx"), ("file:///a.onnx",) * 2],
     "MODEL_NAME": [("digits", "digits")],
@@ -22,6 +26,15 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "INFERENCE_REQUEST_LOG": [("all", "all"), ("errors", "errors")],
     "INFERENCE_METRICS": [("", ()), ("emf, prometheus", ("emf", "prometheus"))],
     "INFERENCE_TRACES": [("none", "none"), ("otlp", "otlp")],
+    "INFERENCE_HOST": [("::", "::")],
+    **{name: [("", None), ("0", 0), ("65535", 65535)] for name in PORTS},
+    "AIP_PREDICT_ROUTE": [("", ""), ("/v1/models/m:predict", "/v1/models/m:predict")],
+    "AIP_HEALTH_ROUTE": [("", ""), ("/ready", "/ready")],
+    "INFERENCE_CONCURRENCY": [("auto", None), ("3", 3)],
+    "INFERENCE_MAX_QUEUE": [("0", 0), ("7", 7)],
+    "INFERENCE_TIMEOUT_SECONDS": [("60", 60.0), ("0.5", 0.5)],
+    "INFERENCE_READ_TIMEOUT_SECONDS": [("5", 5.0)],
+    "INFERENCE_KEEP_ALIVE_SECONDS": [("620", 620)],
     "INFERENCE_CORS_ORIGINS": [
         ("", ()),
         ("*", ("*",)),
@@ -42,6 +55,15 @@ BAD: dict[str, list[str]] = {
     "INFERENCE_REQUEST_LOG": ["", "none"],
     "INFERENCE_METRICS": ["statsd", "emf,statsd"],
     "INFERENCE_TRACES": ["", "zipkin"],
+    "INFERENCE_HOST": ["", "  "],
+    **{name: ["-1", "65536", "http"] for name in PORTS},
+    "AIP_PREDICT_ROUTE": ["/", "predict"],
+    "AIP_HEALTH_ROUTE": ["/", "health"],
+    "INFERENCE_CONCURRENCY": ["", "0", "all"],
+    "INFERENCE_MAX_QUEUE": ["", "-1", "1.5"],
+    "INFERENCE_TIMEOUT_SECONDS": ["", "0", "-1", "inf", "nan", "1m"],
+    "INFERENCE_READ_TIMEOUT_SECONDS": ["", "0", "inf"],
+    "INFERENCE_KEEP_ALIVE_SECONDS": ["", "0", "1.5"],
     "INFERENCE_CORS_ORIGINS": [
         "example.org", "https://", "https://a.org/", "https://a.org/app", "https://a.org,b",
         "ftp://a.org",
@@ -95,3 +117,16 @@ def test_all_problems_are_in_one_error() -> None:
         Settings.read(given)
     assert str(raised.value).split("; it takes ")[0].startswith("MODEL_URI is ''")
     assert all(f"{name} is {text!r}; it takes" in str(raised.value) for name, text in given.items())
+
+
+@pytest.mark.parametrize("first", range(len(PORTS) + 1))
+def test_the_first_port_that_is_set_counts(first: int) -> None:
+    given = {name: str(9000 + index) for index, name in enumerate(PORTS)}
+    settings = Settings.read({**REQUIRED, **{name: given[name] for name in PORTS[first:]}})
+    assert settings.port == (9000 + first if first < len(PORTS) else 8080)
+
+
+def test_an_argument_comes_before_the_environment() -> None:
+    environ = {**REQUIRED, "INFERENCE_PORT": "1", "MODEL_NAME": "environment"}
+    settings = Settings.read(environ, {"INFERENCE_PORT": "2"})
+    assert (settings.port, settings.model_name) == (2, "environment")

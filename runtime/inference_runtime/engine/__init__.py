@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from threading import Lock
 
+from inference_runtime.errors import DeadlineExceeded
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
             Raises:
                 InvalidInput: the model refuses what the signature allows: an index out of
                     bounds, for example.
-                DeadlineExceeded: the run was cancelled.
+                BaseException: the ``cancellation``'s reason, when it was cancelled.
                 ModelFailed: the model could not run.
             """
 
@@ -46,21 +48,21 @@ class Cancellation:
     """Ends one run from another thread: the engine attaches, the host cancels, in either order.
 
     Attributes:
-        cancelled: whether ``cancel`` was called.
+        reason: what the ended run raises; ``None`` until ``cancel`` is called.
     """
 
-    __slots__ = ("_lock", "_terminate", "cancelled")
+    __slots__ = ("_lock", "_terminate", "reason")
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._terminate: Callable[[], None] | None = None
-        self.cancelled = False
+        self.reason: BaseException | None = None
 
     def attach(self, terminate: Callable[[], None]) -> None:
         """Have ``terminate`` called when the run is cancelled; at once if it already was."""
         with self._lock:
             self._terminate = terminate
-            if self.cancelled:
+            if self.reason is not None:
                 terminate()
 
     def detach(self) -> None:
@@ -68,9 +70,18 @@ class Cancellation:
         with self._lock:
             self._terminate = None
 
-    def cancel(self) -> None:
-        """End the run."""
+    def cancel(self, reason: BaseException | None = None) -> None:
+        """End the run.
+
+        Args:
+            reason: what the run is to raise; by default that its deadline has passed. Only the
+                first counts.
+        """
         with self._lock:
-            self.cancelled = True
+            self.reason = (
+                self.reason
+                or reason
+                or DeadlineExceeded("the run took longer than its deadline and was ended")
+            )
             if self._terminate is not None:
                 self._terminate()

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from inference_runtime.errors import (
-    DeadlineExceeded,
-    InferenceError,
-    InvalidInput,
-    ModelFailed,
-    ModelNotLoaded,
-)
+from inference_runtime.errors import InvalidInput, ModelFailed, ModelNotLoaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +23,7 @@ def load_failure(path: str, text: str) -> ModelNotLoaded:
     return ModelNotLoaded(f"{path} cannot be loaded: {text}")
 
 
-def run_failure(name: str, text: str, cancellation: Cancellation | None) -> InferenceError:
+def run_failure(name: str, text: str, cancellation: Cancellation | None) -> BaseException:
     """The error for a run that failed.
 
     Args:
@@ -37,8 +31,8 @@ def run_failure(name: str, text: str, cancellation: Cancellation | None) -> Infe
         text: onnxruntime's own.
         cancellation: of that run.
     """
-    if cancellation is not None and cancellation.cancelled:
-        return DeadlineExceeded("the run took longer than its deadline and was ended")
+    if cancellation is not None and cancellation.reason is not None:
+        return cancellation.reason
     if any(sign in text for sign in _OUT_OF_MEMORY):
         return ModelFailed("the model ran out of memory")
     if name in _REFUSALS:
