@@ -36,6 +36,7 @@ LAMBDA_ONE_VCPU_MB: Final = 1_769
 # The managed Python runtimes for which onnxruntime has wheels.
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 LAMBDA_PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14")
+LAMBDA_DEFAULT_PYTHON: Final = "3.13"
 
 # Set by Lambda, and refused by it in a function's own environment.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html

@@ -21,6 +21,7 @@ from cdk_inference.aws.packaging import (
 )
 from cdk_inference.contract import DEFAULT_PREDICT_PATH, PREDICT_PATH
 from cdk_inference.limits import (
+    LAMBDA_DEFAULT_PYTHON,
     LAMBDA_EPHEMERAL_STORAGE,
     LAMBDA_MEMORY,
     LAMBDA_PYTHON_VERSIONS,
@@ -100,7 +101,7 @@ class MLInferenceFunction(Construct):
         memory_size: Size | None = None,
         timeout: Duration | None = None,
         architecture: lambda_.Architecture | None = None,
-        python_version: str = "3.13",
+        python_version: str = LAMBDA_DEFAULT_PYTHON,
         base_image: str | None = None,
         ephemeral_storage: Size | None = None,
         environment: Mapping[str, str] | None = None,

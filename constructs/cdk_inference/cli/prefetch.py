@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from cdk_inference.artifact import PackageTarget, prefetch
+from cdk_inference.limits import LAMBDA_DEFAULT_PYTHON, LAMBDA_PYTHON_VERSIONS
 from cdk_inference.local.progress import step
 
 if TYPE_CHECKING:
@@ -32,7 +33,12 @@ def register(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--python", default="3.13", help="Lambda's Python; default: %(default)s")
+    parser.add_argument(
+        "--python",
+        choices=LAMBDA_PYTHON_VERSIONS,
+        default=LAMBDA_DEFAULT_PYTHON,
+        help="Lambda's Python; default: %(default)s",
+    )
     parser.add_argument(
         "--architecture",
         nargs="+",
