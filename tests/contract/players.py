@@ -88,9 +88,9 @@ def rest_api(request: Request, body: str, encoded: bool) -> Event:
 
 
 def shouting_rest_api(request: Request, body: str, encoded: bool) -> Event:
-    """The same from a caller that writes header names in capitals."""
+    """The same with header names in capitals, as an emulator may pass them on, and once only."""
     headers = {name.upper(): value for name, value in request.headers.items()}
-    return rest_api(Request(request.method, request.path, headers, request.body), body, encoded)
+    return {**rest_api(request, body, encoded), "headers": headers, "multiValueHeaders": None}
 
 
 def alb(request: Request, body: str, encoded: bool) -> Event:
