@@ -16,6 +16,7 @@ from inference_runtime.routing import Route, Router
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from inference_runtime.engine import Cancellation
     from inference_runtime.errors import InferenceError
     from inference_runtime.exchange import ErrorBody
     from inference_runtime.jsonio import Json
@@ -47,7 +48,9 @@ class DataPlane:
             exchange.reply = self._answer(exchange)
         return self._finish(exchange)
 
-    def invoke(self, payload: Json, request_id: str) -> Json:
+    def invoke(
+        self, payload: Json, request_id: str, cancellation: Cancellation | None = None
+    ) -> Json:
         """Answer a parsed payload that came without HTTP around it.
 
         The payload is of the simple form or an inference request of the Open Inference Protocol;
@@ -57,7 +60,8 @@ class DataPlane:
             InferenceError: what is ours, so that the platform counts and retries it.
         """
         protocol = self._open_inference if _is_open_inference(payload) else self._simple
-        exchange = Exchange(Request("POST", "", {}, b"", request_id), protocol.error_body)
+        request = Request("POST", "", {}, b"", request_id, cancellation)
+        exchange = Exchange(request, protocol.error_body)
         answer: Json = None
         with exchange:
             answer = protocol.answer_object(payload, exchange)

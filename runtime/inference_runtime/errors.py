@@ -66,6 +66,13 @@ class PayloadTooLarge(InferenceError):
     code = "PAYLOAD_TOO_LARGE"
 
 
+class AnswerTooLarge(InferenceError):
+    """The answer is larger than the platform carries. The caller can ask for less at once."""
+
+    status = 413
+    code = "ANSWER_TOO_LARGE"
+
+
 class UnsupportedEncoding(InferenceError):
     """The body has a Content-Encoding that is not read."""
 
