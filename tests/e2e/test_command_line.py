@@ -1,6 +1,7 @@
 """`cdk-inference` as a user types it, with an app that is not of this library."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,17 @@ from pathlib import Path
 import pytest
 
 COMMAND = Path(sys.executable).with_name("cdk-inference")
+CALLERS_OWN = {
+    "AWS_PROFILE": "callers-own",
+    "AWS_ACCESS_KEY_ID": "callers-own",
+    "AWS_SECRET_ACCESS_KEY": "callers-own",
+    "AWS_SESSION_TOKEN": "callers-own",
+    "AWS_REGION": "callers-own",
+    "CDK_DEFAULT_ACCOUNT": "callers-own",
+}
 APP = '''
+import json, os
+from pathlib import Path
 from aws_cdk import App, CfnOutput, Environment, Stack
 from aws_cdk import aws_lambda as lambda_
 
@@ -39,13 +50,20 @@ class Echo(Stack):
 app = App()
 Echo(app, "111122223333", "us-east-1")
 Echo(app, "111122223333", "eu-west-1")
+Stack(app, "NothingInIt")
 app.synth()
+Path("environment.json").write_text(json.dumps(dict(os.environ)))
 '''
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(COMMAND), *arguments], cwd=folder, capture_output=True, text=True, check=False
+        [str(COMMAND), *arguments],
+        cwd=folder,
+        env={**os.environ, **CALLERS_OWN},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -70,6 +88,16 @@ def test_deploy_prints_outputs_and_what_it_left_out(
     for region in ("us-east-1", "eu-west-1"):
         arn = f"arn:aws:lambda:{region}:111122223333:function:"
         assert f"Echo-{region}.Function = {arn}" in deployed.stdout
+
+
+def test_nothing_of_the_callers_own_account_reaches_the_app(
+    folder: Path, deployed: subprocess.CompletedProcess[str]
+) -> None:
+    seen = json.loads((folder / "environment.json").read_text())
+
+    assert "callers-own" not in seen.values()
+    assert seen["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+    assert seen["CDK_DEFAULT_ACCOUNT"] == "000000000000"
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])

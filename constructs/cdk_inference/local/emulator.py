@@ -35,11 +35,13 @@ _START_SECONDS: Final = 30.0
 
 @dataclass(frozen=True)
 class Emulator:
-    """A running emulator.
+    """An emulator that was started in a work folder.
 
-    ``pid`` leads the process group that its Lambda workers are in; ``started`` tells the process
-    from a later one with the same id; ``port`` is the one HTTP port, on 127.0.0.1, of every AWS
-    service; ``folder`` is its work folder.
+    Attributes:
+        folder: its work folder.
+        pid: its process, which leads the process group that its Lambda workers are in.
+        port: the one HTTP port, on 127.0.0.1, of every AWS service.
+        started: tells the process from a later one with the same id.
     """
 
     folder: Path
@@ -78,7 +80,11 @@ class Emulator:
 
 
 def recorded(folder: Path) -> Emulator | None:
-    """The emulator that ``folder`` has a record of, alive or not; None if there is no record."""
+    """The emulator that ``folder`` has a record of, alive or not; None if there is no record.
+
+    Raises:
+        LocalError: the record cannot be read.
+    """
     try:
         record = json.loads((folder / _RECORD).read_text())
         return Emulator(folder=folder, **record)
@@ -93,7 +99,12 @@ def recorded(folder: Path) -> Emulator | None:
 def find(folder: Path) -> Emulator:
     """The running emulator of ``folder``.
 
-    Raises `LocalError` if none runs there, and says so if there was one that has died.
+    Raises:
+        LocalError: none runs there; the message says if there was one that has died.
+
+    Example:
+        >>> find(WORK_FOLDER).url
+        'http://127.0.0.1:4566'
     """
     emulator = recorded(folder)
     if emulator is None:
@@ -112,13 +123,17 @@ def find(folder: Path) -> Emulator:
 def start(folder: Path, *, port: int | None = None, tied: bool = False) -> Emulator:
     """Start an emulator in ``folder`` and wait until it answers.
 
-    ``port``: the loopback port to listen on; a free one when left out.
-    ``tied``: whether it ends when the calling process ends, however that happens. Otherwise it
-    runs until `Emulator.stop`.
+    Args:
+        folder: its work folder, made if need be.
+        port: the loopback port to listen on. Default: a free one.
+        tied: whether it ends when the calling process ends, however that happens. Default: it runs
+            until :meth:`Emulator.stop`.
 
-    Raises `LocalError` if one runs in ``folder`` already, the port is taken, or it does not start.
+    Raises:
+        LocalError: one runs in ``folder`` already, the port is taken, or it does not start.
 
-        emulator = start(Path(".cdk-inference"), tied=True)
+    Example:
+        >>> start(WORK_FOLDER, tied=True).stop()
     """
     _refuse_second(folder)
     _forget(folder)
@@ -142,8 +157,12 @@ def start(folder: Path, *, port: int | None = None, tied: bool = False) -> Emula
 def running(folder: Path) -> Iterator[Emulator]:
     """An emulator for a ``with`` block: it ends with the block, or with this process.
 
-    with running(Path(".cdk-inference/demo")) as emulator:
-        ...
+    Raises:
+        LocalError: as :func:`start`.
+
+    Example:
+        >>> with running(Path(".cdk-inference/test")) as emulator:
+        ...     deploy(emulator, console=Console())
     """
     emulator = start(folder, tied=True)
     try:

@@ -23,10 +23,14 @@ _ARN = re.compile(r"arn:[^:]+:lambda:(?P<region>[^:]+):(?P<account>\d{12}):funct
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: HTTP ``status``, ``body``, and the ``seconds`` from request to last byte.
+    """What came back.
 
-    ``function_error``: set if an invoked function raised an error, which ``body`` then describes;
-    Lambda gives that the status 200 as well.
+    Attributes:
+        status: the HTTP status.
+        body: the content.
+        seconds: from the request to the last byte of the answer.
+        function_error: set if an invoked function raised an error, which ``body`` then describes;
+            Lambda gives that the status 200 as well.
     """
 
     status: int
@@ -47,10 +51,14 @@ class Reply:
 def local_url(emulator: Emulator, url: str) -> str:
     """Where the emulator serves an API Gateway or function ``url``.
 
-    A URL that is the emulator's already comes back as it is. Raises `LocalError` for any other.
+    A URL that is the emulator's already comes back as it is.
 
-        local_url(emulator, "https://abc.execute-api.us-east-1.amazonaws.com/predict")
-        # http://127.0.0.1:4566/_aws/execute-api/abc/predict
+    Raises:
+        LocalError: it is the URL of something else.
+
+    Example:
+        >>> local_url(emulator, "https://abc.execute-api.us-east-1.amazonaws.com/predict")
+        'http://127.0.0.1:4566/_aws/execute-api/abc/predict'
     """
     if url.startswith(f"{emulator.url}/"):
         return url
@@ -63,14 +71,22 @@ def local_url(emulator: Emulator, url: str) -> str:
 
 
 def post(emulator: Emulator, url: str, body: bytes) -> Reply:
-    """POST the JSON ``body`` to an API Gateway or function ``url``, as it is deployed."""
+    """POST the JSON ``body`` to an API Gateway or function ``url``, as it is deployed.
+
+    Raises:
+        LocalError: as :func:`local_url`, or the emulator does not answer.
+    """
     target = urlsplit(local_url(emulator, url))
     path = f"{target.path}?{target.query}" if target.query else target.path
     return _request(emulator, path, body, {})
 
 
 def invoke_function(emulator: Emulator, function: str, payload: bytes) -> Reply:
-    """Invoke a Lambda ``function``, by name or by ARN (an alias's or a version's as well)."""
+    """Invoke a Lambda ``function``, by name or by ARN (an alias's or a version's as well).
+
+    Raises:
+        LocalError: the emulator does not answer.
+    """
     arn = _ARN.fullmatch(function)
     region, account = (arn["region"], arn["account"]) if arn else (REGION, ACCOUNT)
     # The emulator reads account and region from the credential; it checks no signature.
@@ -87,9 +103,12 @@ def invoke(emulator: Emulator, target: str, body: bytes) -> Reply:
     If its value is a URL, that gets a POST, and a path may follow the name, as in
     ``ApiUrl/predict``. Else its value is a function, to be invoked.
 
-    Raises `LocalError` if ``target`` is neither an output nor a function that is deployed.
+    Raises:
+        LocalError: ``target`` is neither an output nor a function that is deployed.
 
-        invoke(emulator, "ApiUrl", b'{"features": [1, 2, 3]}').json()
+    Example:
+        >>> invoke(emulator, "ApiUrl/predict", b'{"features": [1, 2, 3]}').status
+        200
     """
     value = _resolve(target, _outputs_by_name(emulator))
     if value.startswith(("https://", "http://")):

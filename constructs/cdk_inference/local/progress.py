@@ -17,8 +17,9 @@ def step(console: Console, title: str) -> Iterator[Detail]:
 
     Where the output is no terminal, a line at the start and one at the end.
 
-        with step(console, "Deploying") as detail:
-            detail("3/10 AWS::Lambda::Function")
+    Example:
+        >>> with step(Console(), "Deploying") as detail:
+        ...     detail("3/10 AWS::Lambda::Function")
     """
     started = time.monotonic()
     if not console.is_terminal:

@@ -14,10 +14,13 @@ Template = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Omission:
-    """Something left out of a template: where it was, what it was, and why it cannot be there.
+    """Something left out of a template.
 
-    ``needs`` is the logical id of the omitted resource that it refers to; None if the emulator
-    does not know its own type. ``type`` is "Output" for an output.
+    Attributes:
+        logical_id: its name in the template.
+        type: its resource type, or "Output".
+        needs: the logical id of the omitted resource that it refers to; None if the emulator does
+            not know its own type.
     """
 
     logical_id: str
@@ -39,7 +42,9 @@ def without_unsupported(
     Of a kept resource, only what orders or guides its deployment goes: ``DependsOn`` entries, and
     attributes such as ``UpdatePolicy`` that refer to an omitted resource.
 
-        template, omissions = without_unsupported(template, {"AWS::Lambda::Function"})
+    Example:
+        >>> without_unsupported({"Resources": {"A": {"Type": "AWS::X::Y"}}}, {"AWS::S3::Bucket"})
+        ({'Resources': {}, 'Outputs': {}}, [Omission(logical_id='A', type='AWS::X::Y', needs=None)])
     """
     resources: Mapping[str, Any] = template.get("Resources", {})
     omissions = _omitted_resources(resources, supported)
