@@ -6,6 +6,7 @@ import os
 import sys
 
 from inference_runtime.dataplane import DataPlane
+from inference_runtime.engine.selection import load as load_engine
 from inference_runtime.engine.threads import intra_op_threads, vcpus
 from inference_runtime.errors import InferenceError, ModelNotLoaded
 from inference_runtime.repository import Entry, ModelRepository
@@ -48,11 +49,9 @@ def prepare(settings: Settings) -> DataPlane:
 
 def _load(settings: Settings) -> InferenceService:
     watch = Stopwatch(process_start())
-    from inference_runtime.engine.stock import StockEngine
-
     watch.lap("imports")
     threads = settings.threads or intra_op_threads(vcpus(settings.lambda_memory_mb))
-    engine = StockEngine(find_model(settings.model_uri), threads)
+    engine = load_engine(find_model(settings.model_uri), threads, settings.engine)
     watch.lap("load")
     service = InferenceService(engine)
     _warm_up(service)

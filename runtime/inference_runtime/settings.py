@@ -168,6 +168,13 @@ VARIABLES: Final = (
         "Where the simple form is served.",
     ),
     Variable(
+        "INFERENCE_ENGINE", "engine", _one_of("auto", "capi", "stock"), "auto",
+        "auto, capi or stock",
+        "What runs the model. capi: onnxruntime's C library, for models of numbers and booleans,"
+        " which starts in a fraction of the time; stock: its Python package, for every model; auto:"
+        " capi where it can, else stock, and the log says why.",
+    ),
+    Variable(
         "INFERENCE_THREADS", "threads", _auto_or_positive, "auto", "auto, or a whole number from 1",
         "Threads of one run. auto: one below two vCPUs, else one for each whole vCPU that the"
         " platform really gives.",
@@ -295,6 +302,7 @@ class Settings:
     model_version: str
     model_sha256: str
     predict_path: str
+    engine: str
     threads: int | None
     max_request_bytes: int
     non_finite: str

@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-# The engine's own packages and the JSON codec; what these bring along is their affair.
-PACKAGES = "import numpy, onnxruntime, orjson; orjson.dumps(0)"
+# What the engine and the JSON codec bring along is their affair.
+PACKAGES = "import ctypes, orjson; orjson.dumps(0)"
 SERVE_ONE_REQUEST = """
 from inference_runtime.adapters.aws_lambda import handler
 
@@ -25,12 +25,13 @@ assert handler(event, Context)["statusCode"] == 200
 """
 PRINT_MODULES = "import sys; print('\\n' + ' '.join(sys.modules))"
 
-STANDARD_LIBRARY = {"array", "binascii", "threading"}
+STANDARD_LIBRARY = {"__future__", "array", "binascii", "threading"}
 OWN = {
     "", "adapters", "adapters.aws_lambda", "adapters.lambda_function", "adapters.lambda_http",
     "codecs", "codecs.nested", "codecs.open_inference", "codecs.simple", "content_encoding",
     "dataplane", "endpoints", "endpoints.open_inference", "endpoints.simple", "engine",
-    "engine.failures", "engine.labels", "engine.options", "engine.stock", "engine.threads",
+    "engine.capi", "engine.capi.library", "engine.capi.session", "engine.failures",
+    "engine.labels", "engine.options", "engine.selection", "engine.threads",
     "errors", "exchange", "jsonio", "messages", "observers", "observers.request_log",
     "repository", "routing", "service", "serving", "settings", "signature", "statistics",
     "telemetry", "tensor",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from inference_runtime.dataplane import DataPlane
-from inference_runtime.engine.stock import StockEngine
+from inference_runtime.engine.capi.session import CapiEngine
 from inference_runtime.errors import InferenceError
 from inference_runtime.messages import Reply, Request
 
@@ -69,7 +69,7 @@ def broken(plane: DataPlane, monkeypatch: pytest.MonkeyPatch) -> DataPlane:
     def fail(*_arguments: object) -> None:
         raise KeyError("a secret of the code")
 
-    monkeypatch.setattr(StockEngine, "run", fail)
+    monkeypatch.setattr(CapiEngine, "run", fail)
     return plane
 
 
