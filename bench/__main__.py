@@ -1,0 +1,29 @@
+"""Run benchmarks, and write docs/benchmarks.md from what they and earlier runs measured.
+
+``python -m bench`` runs all, ``python -m bench serving overhead`` those two.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from bench import report
+
+NAMES = ("serving", "overhead", "growth")
+
+
+def main() -> None:
+    """Measure, print and keep."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    names = parser.parse_args().names or NAMES
+    unknown = set(names) - set(NAMES)
+    if unknown:
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; there is {', '.join(NAMES)}")
+    for name in names:
+        report.keep(name, import_module(f"bench.{name}").measure())
+
+
+if __name__ == "__main__":
+    main()
