@@ -17,7 +17,8 @@ from statistics import median
 
 BARE = "the bare interpreter"
 ENGINE = "import onnxruntime"
-RUNTIME = "import inference_runtime.dataplane, inference_runtime.serving"
+RUNTIME = "import inference_runtime.serving"
+CAPI = f"{RUNTIME}; import inference_runtime.engine.capi.session"
 LOGGER = "from aws_lambda_powertools import Logger; Logger(service='x')"
 CASES = {
     BARE: "pass",
@@ -25,14 +26,16 @@ CASES = {
     "`orjson`": "import orjson; orjson.dumps(0)",
     "`logging`": "import logging",
     "Powertools Logger": LOGGER,
-    "the runtime without an engine": RUNTIME,
+    "the runtime, no engine": RUNTIME,
+    "the runtime, engine `capi`": CAPI,
+    "the runtime, engine `capi`, and `logging`": f"{CAPI}; import logging",
+    "the runtime, engine `capi`, and Powertools Logger": f"{CAPI}; {LOGGER}",
     "`numpy`": "import numpy",
-    "`onnxruntime` (imports `numpy`)": ENGINE,
-    "`onnxruntime`, `json`": f"{ENGINE}; import json",
-    "`onnxruntime`, `orjson`": f"{ENGINE}; import orjson; orjson.dumps(0)",
-    "`onnxruntime`, `logging`": f"{ENGINE}; import logging",
-    "`onnxruntime`, Powertools Logger": f"{ENGINE}; {LOGGER}",
-    "`onnxruntime`, the runtime": f"{ENGINE}; {RUNTIME}",
+    "`onnxruntime`, which imports `numpy`": ENGINE,
+    "the runtime, engine `stock`": f"{RUNTIME}; import inference_runtime.engine.stock",
+    "the runtime, engine `stock`, and Powertools Logger": (
+        f"{RUNTIME}; import inference_runtime.engine.stock; {LOGGER}"
+    ),
 }
 
 

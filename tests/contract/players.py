@@ -154,6 +154,11 @@ def lambda_events(form: Form, *, base64: bool = False) -> Player:
     return player
 
 
+def with_setting(player: Player, name: str, text: str) -> Player:
+    """The same player, with one setting changed."""
+    return lambda environ: player({**environ, name: text})
+
+
 @contextmanager
 def direct_invocation(environ: Environ) -> Iterator[Play]:
     """The body itself is the event, so only JSON objects for the simple form can be played."""
@@ -208,5 +213,6 @@ PLAYERS: dict[str, Player] = {
     "alb-multi-value": lambda_events(multi_value_alb),
     "alb-multi-value-base64": lambda_events(multi_value_alb, base64=True),
     "direct": direct_invocation,
+    "stock-engine": with_setting(lambda_events(http_api), "INFERENCE_ENGINE", "stock"),
     "awslambdaric": awslambdaric,
 }
