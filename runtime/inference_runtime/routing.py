@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from inference_runtime.errors import MethodNotAllowed, NotFound
 
 TYPE_CHECKING = False
@@ -10,6 +12,9 @@ if TYPE_CHECKING:
 
     from inference_runtime.exchange import Exchange
     from inference_runtime.messages import Reply
+
+
+_REMEMBERED_PATHS = 256
 
 
 class Route:
@@ -52,8 +57,10 @@ class Router:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
+        # Clients ask the same few paths over and over.
+        self.find = lru_cache(maxsize=_REMEMBERED_PATHS)(self._find)
 
-    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+    def _find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         """The route, and the named segments of the path.
 
         Raises:
