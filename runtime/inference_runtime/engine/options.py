@@ -17,6 +17,30 @@ SESSION_CONFIG: Final = {
 INTER_OP_THREADS: Final = 1
 
 
+class LoadOptions:
+    """How a session is made of a model's file. What was done at build time need not be done again.
+
+    Attributes:
+        optimize_graph: whether onnxruntime optimises the graph.
+        prepack: whether it lays the weights out anew for its kernels: a slower start with a copy in
+            memory, and faster runs, by how much depends on the model.
+    """
+
+    __slots__ = ("optimize_graph", "prepack")
+
+    def __init__(self, *, optimize_graph: bool = True, prepack: bool = True) -> None:
+        self.optimize_graph = optimize_graph
+        self.prepack = prepack
+
+    @property
+    def session_config(self) -> dict[str, str]:
+        """The session's configuration entries, ``SESSION_CONFIG`` among them."""
+        return SESSION_CONFIG | ({} if self.prepack else {"session.disable_prepacking": "1"})
+
+
+DEFAULT_OPTIONS: Final = LoadOptions()
+
+
 def disable_telemetry() -> None:
     """Keep onnxruntime from reporting to its maker. Call it before the library is loaded.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inference_runtime.engine.capi import NeedsStockEngine
+from inference_runtime.engine.options import DEFAULT_OPTIONS
 from inference_runtime.errors import ModelNotLoaded
 
 TYPE_CHECKING = False
@@ -10,13 +11,16 @@ if TYPE_CHECKING:
     from typing import Final
 
     from inference_runtime.engine import Engine
+    from inference_runtime.engine.options import LoadOptions
 
 AUTO: Final = "auto"
 CAPI: Final = "capi"
 STOCK: Final = "stock"
 
 
-def load(path: str, threads: int, choice: str = AUTO) -> Engine:
+def load(
+    path: str, threads: int, choice: str = AUTO, options: LoadOptions = DEFAULT_OPTIONS
+) -> Engine:
     """Load a model into the engine that fits it.
 
     Args:
@@ -25,6 +29,7 @@ def load(path: str, threads: int, choice: str = AUTO) -> Engine:
         choice: ``capi`` or ``stock`` for that engine and no other. ``auto``, the default, takes
             ``capi`` for models of tensors on a tested version of onnxruntime, and says in the log
             why where it takes ``stock``.
+        options: how the session is made.
 
     Raises:
         ModelNotLoaded: the file cannot be read, is no model that can be served, or the chosen
@@ -37,15 +42,15 @@ def load(path: str, threads: int, choice: str = AUTO) -> Engine:
         from inference_runtime.engine.capi.session import CapiEngine
 
         try:
-            return CapiEngine(path, threads)
+            return CapiEngine(path, threads, options)
         except NeedsStockEngine as reason:
             if choice == CAPI:
                 raise ModelNotLoaded(f"{path} cannot be served by capi: {reason}") from reason
             _log_choice(str(reason))
-    return _load_stock(path, threads)
+    return _load_stock(path, threads, options)
 
 
-def _load_stock(path: str, threads: int) -> Engine:
+def _load_stock(path: str, threads: int, options: LoadOptions) -> Engine:
     try:
         from inference_runtime.engine.stock import StockEngine
     except ImportError as error:
@@ -53,7 +58,7 @@ def _load_stock(path: str, threads: int) -> Engine:
             f"{path} needs the stock engine, but the packages onnxruntime and numpy are not"
             f" installed: {error}"
         ) from error
-    return StockEngine(path, threads)
+    return StockEngine(path, threads, options)
 
 
 def _log_choice(reason: str) -> None:

@@ -6,7 +6,7 @@ from ctypes import string_at
 
 from inference_runtime.engine.failures import load_failure, run_failure
 from inference_runtime.engine.labels import CLASS_LABELS, column_labels, parse_labels
-from inference_runtime.engine.options import INTER_OP_THREADS, SESSION_CONFIG, disable_telemetry
+from inference_runtime.engine.options import DEFAULT_OPTIONS, INTER_OP_THREADS, disable_telemetry
 from inference_runtime.errors import InvalidInput, ModelNotLoaded
 from inference_runtime.signature import Signature, TensorSpec
 from inference_runtime.tensor import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from inference_runtime.engine import Cancellation
+    from inference_runtime.engine.options import LoadOptions
     from inference_runtime.tensor import Label
 
 _DATATYPES = {
@@ -59,16 +60,17 @@ class StockEngine:
     Args:
         path: the ONNX file; external data are found beside it.
         threads: threads of one run.
+        options: how the session is made.
 
     Raises:
         ModelNotLoaded: the file cannot be read or is no model that can be served; the message
             says which and why.
     """
 
-    def __init__(self, path: str, threads: int) -> None:
+    def __init__(self, path: str, threads: int, options: LoadOptions = DEFAULT_OPTIONS) -> None:
         try:
             self._session = ort.InferenceSession(
-                path, _session_options(threads), providers=["CPUExecutionProvider"]
+                path, _session_options(threads, options), providers=["CPUExecutionProvider"]
             )
         except Exception as error:
             raise load_failure(path, _message(error)) from error
@@ -118,14 +120,17 @@ class StockEngine:
         return Tensor(datatype, value.shape, np.ascontiguousarray(value).data, labels)
 
 
-def _session_options(threads: int) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = INTER_OP_THREADS
-    for key, value in SESSION_CONFIG.items():
-        options.add_session_config_entry(key, value)
-    return options
+def _session_options(threads: int, options: LoadOptions) -> ort.SessionOptions:
+    levels = ort.GraphOptimizationLevel
+    session = ort.SessionOptions()
+    session.graph_optimization_level = (
+        levels.ORT_ENABLE_ALL if options.optimize_graph else levels.ORT_DISABLE_ALL
+    )
+    session.intra_op_num_threads = threads
+    session.inter_op_num_threads = INTER_OP_THREADS
+    for key, value in options.session_config.items():
+        session.add_session_config_entry(key, value)
+    return session
 
 
 def _signature(session: ort.InferenceSession, path: str) -> Signature:

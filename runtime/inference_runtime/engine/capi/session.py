@@ -20,7 +20,7 @@ from inference_runtime.engine.capi import NeedsStockEngine
 from inference_runtime.engine.capi.library import Handle, Library, OrtFailure, find_library
 from inference_runtime.engine.failures import load_failure, run_failure
 from inference_runtime.engine.labels import CLASS_LABELS, column_labels, parse_labels
-from inference_runtime.engine.options import INTER_OP_THREADS, SESSION_CONFIG
+from inference_runtime.engine.options import DEFAULT_OPTIONS, INTER_OP_THREADS
 from inference_runtime.signature import Signature, TensorSpec
 from inference_runtime.tensor import DATATYPES, Tensor
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from inference_runtime.engine import Cancellation
+    from inference_runtime.engine.options import LoadOptions
     from inference_runtime.signature import Dimension
     from inference_runtime.tensor import Label
 
@@ -40,7 +41,7 @@ _ELEMENT_TYPES = {
 }  # fmt: skip
 _ELEMENT_TYPE_NUMBERS = {name: number for number, name in _ELEMENT_TYPES.items()}
 
-_ENABLE_ALL = 99  # GraphOptimizationLevel
+_DISABLE_ALL, _ENABLE_ALL = 0, 99  # GraphOptimizationLevel
 _DEVICE_ALLOCATOR, _DEFAULT_MEMORY = 0, 0  # OrtAllocatorType, OrtMemType
 
 
@@ -53,6 +54,7 @@ class CapiEngine:
     Args:
         path: the ONNX file; external data are found beside it.
         threads: threads of one run.
+        options: how the session is made.
 
     Raises:
         NeedsStockEngine: the library is not here or not of a tested version, or the model takes
@@ -60,10 +62,10 @@ class CapiEngine:
         ModelNotLoaded: the file cannot be read or is no model.
     """
 
-    def __init__(self, path: str, threads: int) -> None:
+    def __init__(self, path: str, threads: int, options: LoadOptions = DEFAULT_OPTIONS) -> None:
         self._library = library = Library(find_library())
         try:
-            self._session = _open_session(library, path, threads)
+            self._session = _open_session(library, path, threads, options)
         except OrtFailure as failure:
             raise load_failure(path, str(failure)) from failure
         self._memory = library.make(
@@ -145,12 +147,13 @@ class CapiEngine:
         return Tensor(datatype, shape, data, column_labels(self._labels, datatype, shape))
 
 
-def _open_session(library: Library, path: str, threads: int) -> Handle:
+def _open_session(library: Library, path: str, threads: int, load: LoadOptions) -> Handle:
+    level = _ENABLE_ALL if load.optimize_graph else _DISABLE_ALL
     with library.make(library.CreateSessionOptions, library.ReleaseSessionOptions) as options:
-        library.SetSessionGraphOptimizationLevel(options, _ENABLE_ALL)
+        library.SetSessionGraphOptimizationLevel(options, level)
         library.SetIntraOpNumThreads(options, threads)
         library.SetInterOpNumThreads(options, INTER_OP_THREADS)
-        for key, value in SESSION_CONFIG.items():
+        for key, value in load.session_config.items():
             library.AddSessionConfigEntry(options, key.encode(), value.encode())
         return library.make(
             library.CreateSession, library.ReleaseSession, library.env, os.fsencode(path), options
