@@ -1,18 +1,24 @@
-"""From settings to a data plane that is ready to answer."""
+"""From settings to a data plane that is ready to answer.
+
+The model loads in a thread from the first line on, while the rest is imported: what is imported
+here delays both.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from inference_runtime.dataplane import DataPlane
-from inference_runtime.engine.selection import load as load_engine
+from inference_runtime.engine import selection
+from inference_runtime.engine.ahead import LoadAhead
 from inference_runtime.engine.threads import intra_op_threads, vcpus
 from inference_runtime.errors import InferenceError, ModelNotLoaded
-from inference_runtime.repository import Entry, ModelRepository
-from inference_runtime.service import InferenceService
 from inference_runtime.settings import Settings
-from inference_runtime.telemetry import Stopwatch, log, log_exception, process_start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inference_runtime.dataplane import DataPlane
+    from inference_runtime.engine import Engine
 
 
 def start(settings: Settings | None = None) -> DataPlane:
@@ -32,6 +38,8 @@ def start(settings: Settings | None = None) -> DataPlane:
         plane = prepare(settings or Settings.read())
         plane.repository.load_all()
     except InferenceError as error:
+        from inference_runtime.telemetry import log_exception
+
         log_exception("start failed", error, error=error.code, detail=str(error))
         raise
     return plane
@@ -39,29 +47,15 @@ def start(settings: Settings | None = None) -> DataPlane:
 
 def prepare(settings: Settings) -> DataPlane:
     """A data plane whose models are not loaded yet: it answers, and says so."""
-
-    def load() -> InferenceService:
-        return _load(settings)
-
-    entry = Entry(settings.model_name, settings.model_version, load)
-    return DataPlane(ModelRepository([entry]), settings)
-
-
-def _load(settings: Settings) -> InferenceService:
-    watch = Stopwatch(process_start())
-    watch.lap("imports")
     threads = settings.threads or intra_op_threads(vcpus(settings.lambda_memory_mb))
-    engine = load_engine(find_model(settings.model_uri), threads, settings.engine)
-    watch.lap("load")
-    service = InferenceService(engine)
-    _warm_up(service)
-    watch.lap("warm_up")
-    log(
-        "INFO", "ready",
-        model=settings.model_name, model_version=settings.model_version, threads=threads,
-        **watch.milliseconds,
-    )  # fmt: skip
-    return service
+
+    def load() -> Engine:
+        return selection.load(find_model(settings.model_uri), threads, settings.engine)
+
+    engine = LoadAhead(load)
+    from inference_runtime.assembly import assemble
+
+    return assemble(settings, threads, engine)
 
 
 def find_model(uri: str) -> str:
@@ -81,10 +75,3 @@ def find_model(uri: str) -> str:
         if os.path.isfile(candidate):
             return candidate
     raise ModelNotLoaded(f"MODEL_URI is {uri!r}, but there is no file {' or '.join(candidates)}")
-
-
-def _warm_up(service: InferenceService) -> None:
-    try:
-        service.warm_up()
-    except InferenceError as error:
-        log("WARNING", "warm-up skipped", detail=str(error))

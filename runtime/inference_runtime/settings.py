@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 
-from inference_runtime.codecs.nested import NON_FINITE_POLICIES
 from inference_runtime.errors import InvalidSettings
-from inference_runtime.observers.request_log import REQUEST_LOG_LEVELS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -187,8 +185,8 @@ VARIABLES: Final = (
         " (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).",
     ),
     Variable(
-        "INFERENCE_NON_FINITE", "non_finite", _one_of(*NON_FINITE_POLICIES), "string",
-        " or ".join(NON_FINITE_POLICIES),
+        "INFERENCE_NON_FINITE", "non_finite", _one_of("string", "null"), "string",
+        "string or null",
         'How NaN and infinities are written in JSON. string: "NaN", "Infinity" and "-Infinity", as'
         " ProtoJSON has them; null: null, for clients that read numbers only.",
     ),
@@ -198,8 +196,8 @@ VARIABLES: Final = (
         "Whether callers may load and unload models. none: those requests are refused with 403.",
     ),
     Variable(
-        "INFERENCE_REQUEST_LOG", "request_log", _one_of(*REQUEST_LOG_LEVELS), "all",
-        " or ".join(REQUEST_LOG_LEVELS),
+        "INFERENCE_REQUEST_LOG", "request_log", _one_of("all", "errors"), "all",
+        "all or errors",
         "Which requests leave a line in the log: every prediction and every error, or errors only.",
     ),
     Variable(

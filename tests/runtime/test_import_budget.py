@@ -28,9 +28,10 @@ PRINT_MODULES = "import sys; print('\\n' + ' '.join(sys.modules))"
 STANDARD_LIBRARY = {"__future__", "array", "binascii", "threading"}
 OWN = {
     "", "adapters", "adapters.aws_lambda", "adapters.lambda_function", "adapters.lambda_http",
+    "assembly",
     "codecs", "codecs.nested", "codecs.open_inference", "codecs.simple", "content_encoding",
     "dataplane", "endpoints", "endpoints.open_inference", "endpoints.simple", "engine",
-    "engine.capi", "engine.capi.library", "engine.capi.session", "engine.failures",
+    "engine.ahead", "engine.capi", "engine.capi.library", "engine.capi.session", "engine.failures",
     "engine.labels", "engine.options", "engine.selection", "engine.threads",
     "errors", "exchange", "jsonio", "messages", "observers", "observers.request_log",
     "repository", "routing", "service", "serving", "settings", "signature", "statistics",

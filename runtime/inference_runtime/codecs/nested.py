@@ -26,12 +26,10 @@ from inference_runtime.tensor import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any, Final
+    from typing import Any
 
     from inference_runtime.jsonio import Json
     from inference_runtime.tensor import Datatype
-
-NON_FINITE_POLICIES: Final = ("string", "null")
 
 _FROM_TEXT = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
 _LARGEST = {"FP16": 65504.0, "BF16": 3.3895313892515355e38, "FP32": 3.4028234663852886e38}

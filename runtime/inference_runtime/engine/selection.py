@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inference_runtime.engine.capi import NeedsStockEngine
+from inference_runtime.engine.capi.session import CapiEngine
 from inference_runtime.engine.options import DEFAULT_OPTIONS
 from inference_runtime.errors import ModelNotLoaded
 
@@ -39,8 +40,6 @@ def load(
         >>> engine = load("models/digits/digits.onnx", threads=1)  # doctest: +SKIP
     """
     if choice != STOCK:
-        from inference_runtime.engine.capi.session import CapiEngine
-
         try:
             return CapiEngine(path, threads, options)
         except NeedsStockEngine as reason:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from inference_runtime.exchange import Exchange
     from inference_runtime.routing import Route
 
-REQUEST_LOG_LEVELS: Final = ("all", "errors")
 EMF_NAMESPACE: Final = "InferenceRuntime"
 
 _DIGEST_LENGTH = 12
