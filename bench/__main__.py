@@ -10,7 +10,7 @@ from importlib import import_module
 
 from bench import report
 
-NAMES = ("serving", "overhead", "growth")
+NAMES = ("cold_start", "serving", "overhead", "growth")
 
 
 def main() -> None:
