@@ -114,7 +114,7 @@ class Handle:
 
     __slots__ = ("_release", "pointer")
 
-    def __init__(self, pointer: int, release: Callable[[int | None], None]) -> None:
+    def __init__(self, pointer: int, release: Callable[[int], None]) -> None:
         self.pointer: int | None = pointer
         self._release = release
 
@@ -134,8 +134,9 @@ class Handle:
 
     def release(self) -> None:
         """Release it; the second time nothing is left to do."""
-        self._release(self.pointer)
-        self.pointer = None
+        if self.pointer is not None:
+            self._release(self.pointer)
+            self.pointer = None
 
 
 class Library:

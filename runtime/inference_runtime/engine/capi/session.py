@@ -103,36 +103,32 @@ class CapiEngine:
     def _run(
         self, inputs: Mapping[str, Tensor], outputs: Sequence[str], options: Handle | None
     ) -> dict[str, Tensor]:
-        # Both lists live until the run is over: values point into buffers.
+        # They stay until the run is over: values point into them.
         buffers = [_pinned(tensor) for tensor in inputs.values()]
-        values = [
-            self._value(tensor, buffer)
-            for tensor, buffer in zip(inputs.values(), buffers, strict=True)
-        ]
-        pointers = (c_void_p * len(values))(*[value.pointer for value in values])
+        values = (c_void_p * len(inputs))()
         results = (c_void_p * len(outputs))()
         try:
+            for index, tensor in enumerate(inputs.values()):
+                values[index] = self._value(tensor, buffers[index])
             self._library.Run(
                 self._session, options,
-                _strings(inputs), pointers, len(values),
-                _strings(outputs), len(outputs), results,
+                _strings(inputs), values, len(values),
+                _strings(outputs), len(results), results,
             )  # fmt: skip
-            return {
-                name: self._tensor(result, name)
-                for name, result in zip(outputs, results, strict=True)
-            }
+            return {name: self._tensor(results[index], name) for index, name in enumerate(outputs)}
         finally:
-            for result in results:
-                self._library.ReleaseValue(result)
+            for value in (*values, *results):
+                self._library.ReleaseValue(value)
 
-    def _value(self, tensor: Tensor, buffer: Any) -> Handle:
+    def _value(self, tensor: Tensor, buffer: Any) -> int:
         """``tensor`` as the library's own, over ``buffer`` and not a copy of it."""
         library, rank = self._library, len(tensor.shape)
-        return library.make(
-            library.CreateTensorWithDataAsOrtValue, library.ReleaseValue,
+        value: int = library.get(
+            c_void_p, library.CreateTensorWithDataAsOrtValue,
             self._memory, buffer, tensor.buffer.nbytes, (c_int64 * rank)(*tensor.shape), rank,
             _ELEMENT_TYPE_NUMBERS[tensor.datatype.name],
         )  # fmt: skip
+        return value
 
     def _tensor(self, value: int, name: str) -> Tensor:
         """A copy of the library's ``value``, which is released after the run."""
