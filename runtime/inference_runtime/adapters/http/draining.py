@@ -1,0 +1,115 @@
+"""The server, uvicorn, and how it stops: with every request answered, within 10 s.
+
+docs/decisions/003-http-server.md tells why it is uvicorn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import contextmanager
+
+import uvicorn
+
+from inference_runtime.adapters.azure_functions import AzureFunctions
+from inference_runtime.adapters.http.application import Application
+from inference_runtime.adapters.http.connection import Connection
+from inference_runtime.errors import NotReady
+from inference_runtime.telemetry import log, log_exception
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from socket import socket
+    from types import FrameType
+    from typing import Final
+
+    from inference_runtime.dataplane import DataPlane
+    from inference_runtime.settings import Settings
+
+# Clients that keep their connection have sent their next request by then, and learn in its answer
+# that it was the last one.
+LINGER_SECONDS: Final = 0.5
+# Cloud Run kills 10 s after SIGTERM
+# (https://cloud.google.com/run/docs/container-contract#instance-shutdown), so that what still runs
+# is ended, and answered, before.
+END_RUNS_AFTER_SECONDS: Final = 8.0
+_CLOSE_ALL_AFTER_SECONDS: Final = 9
+
+
+def run(plane: DataPlane, settings: Settings, listener: socket) -> None:
+    """Serve until a signal, and then until every request is answered."""
+    logging.getLogger("uvicorn").addHandler(_LogLines(logging.WARNING))
+    Connection.read_timeout_seconds = settings.read_timeout_seconds
+    on_azure = settings.azure_functions_port is not None
+    application = Application(AzureFunctions(plane) if on_azure else plane, settings)
+    config = uvicorn.Config(
+        application,
+        http=Connection,
+        loop="auto",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=_CLOSE_ALL_AFTER_SECONDS,
+    )
+    host, port = listener.getsockname()[:2]
+    log("INFO", "listening", host=host, port=port)
+    DrainingServer(config, application).run([listener])
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn, except for how it stops.
+
+    The first SIGTERM or SIGINT begins the end: requests are still taken for a moment, each answer
+    closes its connection, then the server listens no more and waits for what runs. What does not
+    end in time is ended, and answered with 503. A second signal ends the process at once.
+
+    Args:
+        config: uvicorn's.
+        application: what it serves.
+    """
+
+    def __init__(self, config: uvicorn.Config, application: Application) -> None:
+        super().__init__(config)
+        self._application = application
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take over both signals; uvicorn would raise them again after a clean end."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        yield
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Answer what has come, refuse what comes."""
+        log("INFO", "stopping")
+        self._application.draining = True
+        stopping = NotReady("the server is stopping; send the request again")
+        asyncio.get_running_loop().call_later(
+            END_RUNS_AFTER_SECONDS, self._application.scheduler.end_all, stopping
+        )
+        await asyncio.sleep(LINGER_SECONDS)
+        await super().shutdown(sockets)
+        log("INFO", "stopped")
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        if self.should_exit:
+            os._exit(128 + number)
+        self.should_exit = True
+
+
+class _LogLines(logging.Handler):
+    """uvicorn's warnings as lines of our log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            log(record.levelname, record.getMessage(), logger=record.name)
+        else:
+            log_exception(record.getMessage().strip(), error, logger=record.name)

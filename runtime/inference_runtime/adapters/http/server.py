@@ -1,0 +1,63 @@
+"""How the HTTP host starts: it binds at once, and answers 503 until the model is loaded."""
+
+from __future__ import annotations
+
+import os
+import socket
+from threading import Thread
+
+from inference_runtime import serving
+from inference_runtime.errors import InferenceError, InvalidSettings
+from inference_runtime.telemetry import log_exception
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, NoReturn
+
+    from inference_runtime.dataplane import DataPlane
+    from inference_runtime.settings import Settings
+
+# Connections that the kernel keeps while the server is busy, or not there yet.
+_BACKLOG: Final = 2048
+
+
+def serve(settings: Settings) -> NoReturn:
+    """Serve HTTP until SIGTERM or SIGINT, and end the process: with exit code 0 once all requests
+    are answered, with 1 and the error in the log when the model cannot be loaded.
+
+    Raises:
+        InvalidSettings: the address cannot be bound.
+    """
+    listener = _listen(settings.host, settings.port)
+    plane = serving.prepare(settings)
+    Thread(target=_load, args=(plane,), name="load", daemon=True).start()
+    # Imported only now: 100 ms, in which the model loads.
+    from inference_runtime.adapters.http.draining import run
+
+    run(plane, settings, listener)
+    plane.close()
+    # Without a wait for threads: a run that an operator does not give up may take its time.
+    os._exit(0)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    dual_stack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+    try:
+        return socket.create_server(
+            (host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=dual_stack
+        )
+    except OSError as error:
+        raise InvalidSettings(
+            f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}; name another"
+            " with --host and --port"
+        ) from error
+
+
+def _load(plane: DataPlane) -> None:
+    try:
+        plane.repository.load_all()
+    except BaseException as error:
+        code = getattr(error, "code", InferenceError.code)
+        log_exception("start failed", error, error=code, detail=str(error))
+        os._exit(1)  # Nothing is served yet, and sys.exit would end this thread alone.

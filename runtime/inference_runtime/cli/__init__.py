@@ -1,0 +1,1 @@
+"""The command line: ``inference-runtime``, one module for each sub-command."""
