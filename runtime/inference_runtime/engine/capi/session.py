@@ -130,7 +130,7 @@ class CapiEngine:
         )  # fmt: skip
         return value
 
-    def _tensor(self, value: int, name: str) -> Tensor:
+    def _tensor(self, value: int | None, name: str) -> Tensor:
         """A copy of the library's ``value``, which is released after the run."""
         library = self._library
         datatype = self.signature.outputs[name].datatype
