@@ -16,6 +16,7 @@ from aws_cdk import aws_apigatewayv2_integrations as integrations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 
+from cdk_inference.aws.nag import acknowledge
 from cdk_inference.contract import DEFAULT_PREDICT_PATH, HEALTH_PATH
 from cdk_inference.validation import Problems
 from constructs import Construct
@@ -158,6 +159,9 @@ class InferenceHttpApi(Construct):
                 ("HealthRoute", HEALTH_PATH, apigwv2.HttpMethod.GET),
             )
         ]
+        if auth.is_public:
+            for route in self._routes:
+                acknowledge(route, "APIG4", "a public API was asked for by name: ApiAuth.public()")
         self.url = f"{self.api.api_endpoint}{path}"
         CfnOutput(self, "Url", value=self.url, description="POST predictions here")
 

@@ -12,6 +12,7 @@ from aws_cdk import aws_logs as logs
 from cdk_inference.aws.environment import function_environment
 from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
 from cdk_inference.aws.memory import default_memory_mb, least_memory_mb
+from cdk_inference.aws.nag import acknowledge
 from cdk_inference.aws.packaging import (
     LambdaPlatform,
     Packaging,
@@ -150,6 +151,13 @@ class MLInferenceFunction(Construct):
             log_group=self.log_group,
             tracing=lambda_.Tracing.ACTIVE,
             description=f"Serves the ONNX model {model.name}",
+        )
+        acknowledge(self.role, "IAM5[Resource::*]", "X-Ray's actions take no resource")
+        acknowledge(
+            self.function,
+            "L1",
+            "python_version is pinned: the layers hold wheels for it, and Lambda supports each that"
+            " this construct allows",
         )
         # The CDK counts a changed layer as a new version under a feature flag alone.
         self.function.invalidate_version_based_on(artifact.fingerprint)
