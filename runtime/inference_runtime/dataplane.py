@@ -59,7 +59,7 @@ class DataPlane:
         Raises:
             InferenceError: what is ours, so that the platform counts and retries it.
         """
-        protocol = self._open_inference if _is_open_inference(payload) else self._simple
+        protocol = self._protocol(payload)
         request = Request("POST", "", {}, b"", request_id, cancellation)
         exchange = Exchange(request, protocol.error_body)
         answer: Json = None
@@ -71,6 +71,15 @@ class DataPlane:
         if exchange.error.fault == "server":
             raise exchange.error
         return protocol.error_body(exchange.error, request_id)
+
+    def refuse_payload(self, payload: Json, error: InferenceError, request_id: str) -> Json:
+        """The answer to a payload that an adapter will not pass on, or whose answer it refuses."""
+        protocol = self._protocol(payload)
+        exchange = Exchange(Request("POST", "", {}, b"", request_id), protocol.error_body)
+        with exchange:
+            raise error
+        self._observe(exchange)
+        return protocol.error_body(error, request_id)
 
     def refuse(self, request: Request, error: InferenceError) -> Reply:
         """The reply to a request that an adapter will not pass on."""
@@ -107,6 +116,9 @@ class DataPlane:
                 " smaller batches"
             )
         return decompress(request.body, request.headers.get("content-encoding", ""), limit)
+
+    def _protocol(self, payload: Json) -> SimpleEndpoints | OpenInferenceEndpoints:
+        return self._open_inference if _is_open_inference(payload) else self._simple
 
     def _error_body(self, path: str) -> ErrorBody:
         """Each protocol's clients parse their own form of error."""

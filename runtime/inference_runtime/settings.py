@@ -88,6 +88,17 @@ def _optional_path(text: str) -> str:
     return _path(text) if text else ""
 
 
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if text and not (host and port.isdecimal()):
+        raise ValueError
+    return text
+
+
+def _is_snap_start(text: str) -> bool:
+    return text == "snap-start"
+
+
 def _optional_positive(text: str) -> int | None:
     return _positive(text) if text else None
 
@@ -139,8 +150,11 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+DEFAULT_MODEL_NAME: Final = "model"
+MODEL_SCHEMES: Final = ("file", "s3", "gs", "az", "https", "http")
 DEFAULT_PORT: Final = 8080
 _PORTS: Final = "a port from 0 to 65535"
+_RUNTIME_API: Final = "AWS_LAMBDA_RUNTIME_API"
 
 VARIABLES: Final = (
     Variable(
@@ -278,6 +292,26 @@ VARIABLES: Final = (
         "Browser origins that may call; empty sends no CORS header.",
     ),
     Variable(
+        "INFERENCE_INVOKE_MODE", "invoke_mode", _one_of("BUFFERED", "RESPONSE_STREAM"), "BUFFERED",
+        "BUFFERED or RESPONSE_STREAM",
+        "How AWS Lambda is invoked, as the function URL or API says it. RESPONSE_STREAM: the"
+        " Runtime API loop streams its answers over HTTP, up to 200 MB; BUFFERED: an answer above"
+        " 6 MB is refused with 413.",
+    ),
+    Variable(
+        _RUNTIME_API, "lambda_runtime_api", _address, "", "host:port, set by AWS Lambda",
+        "Where the Runtime API loop takes its events from.",
+    ),
+    Variable(
+        "AWS_LAMBDA_MAX_CONCURRENCY", "lambda_concurrency", _positive, "1", "set by AWS Lambda",
+        "Invocations at the same time in one process, on Lambda Managed Instances: the Runtime API"
+        " loop answers them on as many threads over one model.",
+    ),
+    Variable(
+        "AWS_LAMBDA_INITIALIZATION_TYPE", "snap_start", _is_snap_start, "", "set by AWS Lambda",
+        "snap-start: the Runtime API loop waits to be snapshotted before its first event.",
+    ),
+    Variable(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "lambda_memory_mb", _optional_positive, "",
         "set by AWS Lambda",
         "The function's memory in MB, from which its vCPUs follow.",
@@ -322,7 +356,12 @@ class Settings:
     read_timeout_seconds: float
     keep_alive_seconds: int
     cors_origins: tuple[str, ...]
+    invoke_mode: str
+    lambda_runtime_api: str
+    lambda_concurrency: int
+    snap_start: bool
     lambda_memory_mb: int | None
+    platform: Mapping[str, str]
 
     @property
     def port(self) -> int:
@@ -361,4 +400,20 @@ class Settings:
                 problems.append(f"{variable.name} is {text!r}; it takes {variable.allowed}")
         if problems:
             raise InvalidSettings("; ".join(problems))
+        settings.platform = {name: given.get(name, "") for name in PLATFORM_VARIABLES}
         return settings
+
+
+def runtime_api_address(environ: Mapping[str, str] = os.environ) -> str:
+    """Where Lambda's Runtime API is, as ``host:port``, however bad the other settings are: that is
+    what has to be reported there.
+
+    Raises:
+        InvalidSettings: there is none.
+    """
+    if not environ.get(_RUNTIME_API):
+        raise InvalidSettings(
+            f"{_RUNTIME_API} is not set: start this on AWS Lambda or under its emulator, or serve"
+            " over HTTP"
+        )
+    return environ[_RUNTIME_API]

@@ -274,6 +274,7 @@ sys.path[:0] = sys.argv[1:]
 from inference_runtime.adapters.aws_lambda import handler
 class Context:
     aws_request_id = "1"
+    get_remaining_time_in_millis = staticmethod(lambda: 30_000)
 answer = handler({"features": [0.0] * 64}, Context())
 from_elsewhere = [
     module.__file__ for module in list(sys.modules.values())

@@ -21,7 +21,7 @@ import orjson
 from inference_runtime.errors import InferenceError
 
 from tests.contract.corpus import REQUEST_ID, Reply, Request
-from tests.contract.runtime_api import lambda_client
+from tests.contract.runtime_api import AWSLAMBDARIC, LOOP, lambda_client
 
 Environ = dict[str, str]
 Play = Callable[[Request], Reply | None]
@@ -139,7 +139,9 @@ def handler(environ: Environ) -> Iterator[Callable[[Any], Any]]:
     with environment(environ), patch.dict(sys.modules):
         sys.modules.pop(ADAPTER, None)
         adapter = importlib.import_module(ADAPTER)
-        context = SimpleNamespace(aws_request_id=REQUEST_ID)
+        context = SimpleNamespace(
+            aws_request_id=REQUEST_ID, get_remaining_time_in_millis=lambda: 30_000
+        )
         yield lambda event: adapter.handler(event, context)
 
 
@@ -179,15 +181,35 @@ def direct_invocation(environ: Environ) -> Iterator[Play]:
         yield play
 
 
+def runtime_api(client: tuple[str, ...]) -> Player:
+    """Plays through a client in a process of its own, over the Runtime API."""
+
+    @contextmanager
+    def player(environ: Environ) -> Iterator[Play]:
+        with lambda_client(environ, client) as api:
+
+            def play(request: Request) -> Reply:
+                outcome = api.invoke(to_event(http_api, request), REQUEST_ID)
+                assert outcome.kind == "response"
+                return from_answer(outcome.payload)
+
+            yield play
+
+    return player
+
+
 @contextmanager
-def awslambdaric(environ: Environ) -> Iterator[Play]:
-    """The real client of the Lambda image, in a process of its own, over the Runtime API."""
-    with lambda_client(environ) as runtime_api:
+def streaming_loop(environ: Environ) -> Iterator[Play]:
+    """Our client with a function URL that streams: status and headers come before eight NULs."""
+    streaming = {**environ, "INFERENCE_INVOKE_MODE": "RESPONSE_STREAM"}
+    with lambda_client(streaming, LOOP) as api:
 
         def play(request: Request) -> Reply:
-            outcome = runtime_api.invoke(to_event(http_api, request), REQUEST_ID)
-            assert outcome.kind == "response"
-            return from_answer(outcome.payload)
+            outcome = api.invoke(to_event(function_url, request), REQUEST_ID)
+            assert outcome.headers["lambda-runtime-function-response-mode"] == "streaming"
+            prelude, _, body = outcome.body.partition(bytes(8))
+            answer = orjson.loads(prelude)
+            return Reply.read(answer["statusCode"], answer["headers"], body)
 
         yield play
 
@@ -214,5 +236,7 @@ PLAYERS: dict[str, Player] = {
     "alb-multi-value-base64": lambda_events(multi_value_alb, base64=True),
     "direct": direct_invocation,
     "stock-engine": with_setting(lambda_events(http_api), "INFERENCE_ENGINE", "stock"),
-    "awslambdaric": awslambdaric,
+    "awslambdaric": runtime_api(AWSLAMBDARIC),
+    "loop": runtime_api(LOOP),
+    "loop-streaming": streaming_loop,
 }

@@ -27,6 +27,7 @@ handler = getattr(importlib.import_module(module), function)
 
 class Context:
     aws_request_id = "1"
+    get_remaining_time_in_millis = staticmethod(lambda: 30_000)
 
 def event(request):
     method, path = request.split()

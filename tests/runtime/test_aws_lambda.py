@@ -24,7 +24,8 @@ def handler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Handler:
     monkeypatch.setenv("MODEL_VERSION", "3")
     monkeypatch.delitem(sys.modules, "inference_runtime.adapters.aws_lambda", raising=False)
     adapter = importlib.import_module("inference_runtime.adapters.aws_lambda")
-    return lambda event: adapter.handler(event, SimpleNamespace(aws_request_id="id-1"))
+    context = SimpleNamespace(aws_request_id="id-1", get_remaining_time_in_millis=lambda: 30_000)
+    return lambda event: adapter.handler(event, context)
 
 
 def http_api(**changed: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from inference_runtime.adapters.aws_lambda import handler
 
 class Context:
     aws_request_id = "id"
+    get_remaining_time_in_millis = staticmethod(lambda: 30_000)
 
 http = {"method": "POST"}
 event = {"requestContext": {"http": http}, "rawPath": "/predict", "body": %r}
@@ -28,7 +29,7 @@ PRINT_MODULES = "import sys; print('\\n' + ' '.join(sys.modules))"
 STANDARD_LIBRARY = {"__future__", "array", "binascii", "threading"}
 OWN = {
     "", "adapters", "adapters.aws_lambda", "adapters.lambda_function", "adapters.lambda_http",
-    "assembly",
+    "adapters.watchdog", "assembly",
     "codecs", "codecs.nested", "codecs.open_inference", "codecs.simple", "content_encoding",
     "dataplane", "endpoints", "endpoints.open_inference", "endpoints.simple", "engine",
     "engine.ahead", "engine.capi", "engine.capi.library", "engine.capi.session", "engine.failures",

@@ -41,6 +41,10 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
         ("*", ("*",)),
         ("https://a.org, http://localhost:3000", ("https://a.org", "http://localhost:3000")),
     ],
+    "INFERENCE_INVOKE_MODE": [("BUFFERED", "BUFFERED"), ("RESPONSE_STREAM", "RESPONSE_STREAM")],
+    "AWS_LAMBDA_RUNTIME_API": [("", ""), ("127.0.0.1:9001", "127.0.0.1:9001")],
+    "AWS_LAMBDA_MAX_CONCURRENCY": [("8", 8)],
+    "AWS_LAMBDA_INITIALIZATION_TYPE": [("on-demand", False), ("snap-start", True)],
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": [("", None), ("1769", 1769)],
 }
 BAD: dict[str, list[str]] = {
@@ -70,6 +74,10 @@ BAD: dict[str, list[str]] = {
         "example.org", "https://", "https://a.org/", "https://a.org/app", "https://a.org,b",
         "ftp://a.org",
     ],
+    "INFERENCE_INVOKE_MODE": ["", "buffered"],
+    "AWS_LAMBDA_RUNTIME_API": ["127.0.0.1", ":9001", "host:port"],
+    "AWS_LAMBDA_MAX_CONCURRENCY": ["", "0", "many"],
+    "AWS_LAMBDA_INITIALIZATION_TYPE": [],
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": ["0", "1 GB"],
 }  # fmt: skip
 BY_NAME = {variable.name: variable for variable in VARIABLES}

@@ -11,6 +11,8 @@ raised, so that Lambda counts and retries it. HTTP events are those of ``lambda_
 
 from __future__ import annotations
 
+import time
+
 from inference_runtime.adapters.lambda_function import LambdaFunction
 from inference_runtime.serving import start
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
         aws_request_id: str
 
+        def get_remaining_time_in_millis(self) -> int:
+            """Until the function's time is over."""
+
 
 FUNCTION = LambdaFunction(start())
 
@@ -34,4 +39,5 @@ def handler(event: Any, context: Context) -> Any:
         event: of any form that the module's docstring names.
         context: Lambda's.
     """
-    return FUNCTION.answer(event, context.aws_request_id)
+    deadline = time.time() + context.get_remaining_time_in_millis() / 1000
+    return FUNCTION.answer(event, context.aws_request_id, deadline)
