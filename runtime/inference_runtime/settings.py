@@ -361,7 +361,6 @@ class Settings:
     lambda_concurrency: int
     snap_start: bool
     lambda_memory_mb: int | None
-    platform: Mapping[str, str]
 
     @property
     def port(self) -> int:
@@ -400,7 +399,6 @@ class Settings:
                 problems.append(f"{variable.name} is {text!r}; it takes {variable.allowed}")
         if problems:
             raise InvalidSettings("; ".join(problems))
-        settings.platform = {name: given.get(name, "") for name in PLATFORM_VARIABLES}
         return settings
 
 
