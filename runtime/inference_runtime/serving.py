@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from inference_runtime.engine import selection
+from inference_runtime import manifest
 from inference_runtime.engine.ahead import LoadAhead
 from inference_runtime.engine.threads import intra_op_threads, vcpus
 from inference_runtime.errors import InferenceError, ModelNotLoaded
@@ -50,7 +50,7 @@ def prepare(settings: Settings) -> DataPlane:
     threads = settings.threads or intra_op_threads(vcpus(settings.lambda_memory_mb))
 
     def load() -> Engine:
-        return selection.load(find_model(settings.model_uri), threads, settings.engine)
+        return manifest.load(find_model(settings.model_uri), threads, settings.engine)
 
     engine = LoadAhead(load)
     from inference_runtime.assembly import assemble

@@ -34,7 +34,7 @@ OWN = {
     "dataplane", "endpoints", "endpoints.open_inference", "endpoints.simple", "engine",
     "engine.ahead", "engine.capi", "engine.capi.library", "engine.capi.session", "engine.failures",
     "engine.labels", "engine.options", "engine.selection", "engine.threads",
-    "errors", "exchange", "jsonio", "messages", "observers", "observers.request_log",
+    "errors", "exchange", "jsonio", "manifest", "messages", "observers", "observers.request_log",
     "repository", "routing", "service", "serving", "settings", "signature", "statistics",
     "telemetry", "tensor",
 }  # fmt: skip

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 
 from inference_runtime import __version__
-from inference_runtime.cli import serve
 from inference_runtime.errors import InferenceError
 
 TYPE_CHECKING = False
@@ -14,25 +14,37 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-# Each has ``add(subparsers)``, which sets the default ``run`` to what takes the parsed arguments.
-_COMMANDS: Final = (serve,)
+# Modules of this package. Each has ``add(subparsers)``, which sets the default ``run`` to what
+# takes the parsed arguments.
+_COMMANDS: Final = ("inspect", "optimize", "serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``inference-runtime`` with ``arguments``, those of the process by default.
 
     Returns:
-        The exit code: 0, or 1 after an error, which standard error tells in a sentence.
+        The exit code: 0; 1 after an error, which standard error tells in a sentence; 130 after
+        Ctrl-C.
     """
     parser = argparse.ArgumentParser("inference-runtime", description="Serves an ONNX model.")
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add(subparsers)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    for command in _named(arguments):
+        import_module(f"inference_runtime.cli.{command}").add(subparsers)
     parsed = parser.parse_args(arguments)
     try:
         parsed.run(parsed)
     except InferenceError as error:
         print(f"inference-runtime: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("inference-runtime: interrupted", file=sys.stderr)
+        return 130
     return 0
+
+
+def _named(arguments: Sequence[str]) -> Sequence[str]:
+    """The sub-command that is asked for, so that serving imports no other; all, for the help."""
+    first = arguments[0] if arguments else ""
+    return [first] if first in _COMMANDS else _COMMANDS

@@ -1,0 +1,199 @@
+"""``manifest.json`` beside a model: what to serve in its place, how to load it, and when to.
+
+`inference-runtime optimize` writes it. It names an optimised model and the circumstances in which
+that was measured. Where they are not these, the model itself serves: slower, and never wrong.
+"""
+
+from __future__ import annotations
+
+import os
+
+from inference_runtime.engine import selection
+from inference_runtime.engine.capi import NeedsStockEngine
+from inference_runtime.engine.options import DEFAULT_OPTIONS, LoadOptions
+from inference_runtime.errors import InferenceError, ModelNotLoaded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Final
+
+    from inference_runtime.engine import Engine
+
+MANIFEST_FILE: Final = "manifest.json"
+MANIFEST_VERSION: Final = 1
+# Larger files are compared by size alone: digesting 100 MB takes longer than loading them. Graphs
+# with external data, which `optimize` writes, are smaller.
+DIGEST_UP_TO_BYTES: Final = 1 << 20
+
+_CPUINFO = "/proc/cpuinfo"
+# Those that onnxruntime lays convolutions out for.
+_INSTRUCTION_SETS: Final = frozenset({"avx", "avx2", "avx512f", "asimd", "sve"})
+
+
+class Served:
+    """What to load.
+
+    Attributes:
+        path: the model file.
+        options: how its session is made.
+    """
+
+    __slots__ = ("options", "path")
+
+    def __init__(self, path: str, options: LoadOptions = DEFAULT_OPTIONS) -> None:
+        self.path = path
+        self.options = options
+
+
+def served(path: str) -> Served:
+    """What to load for the model at ``path``, by the manifest beside it.
+
+    Without a manifest, and where it does not hold here, that is ``path`` itself; in the second
+    case a line in the log says why.
+
+    Example:
+        >>> served("models/digits/digits.onnx").path
+        'models/digits/digits.onnx'
+    """
+    folder, name = os.path.split(path)
+    try:
+        with open(os.path.join(folder, MANIFEST_FILE), "rb") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return Served(path)
+    try:
+        return _served(text, folder, name)
+    except Mismatch as mismatch:
+        _log_original_serves(path, str(mismatch))
+        return Served(path)
+
+
+def load(path: str, threads: int, choice: str = selection.AUTO) -> Engine:
+    """Load what serves for the model at ``path``.
+
+    Args:
+        path: the ONNX file; a manifest and external data are found beside it.
+        threads: threads of one run.
+        choice: of the engine; see ``selection.load``.
+
+    Raises:
+        ModelNotLoaded: as ``selection.load``, for the original model.
+    """
+    found = served(path)
+    if found.path != path:
+        try:
+            return selection.load(found.path, threads, choice, found.options)
+        except ModelNotLoaded as error:
+            _log_original_serves(path, str(error))
+            return selection.load(path, threads, choice)
+    return selection.load(path, threads, choice, found.options)
+
+
+class Mismatch(Exception):
+    """The manifest does not hold here; the text says why."""
+
+
+def check_files(files: Mapping[str, Mapping[str, Any]], folder: str, *, whole: bool) -> None:
+    """Check that the files of a manifest are the ones in ``folder``.
+
+    Args:
+        files: size and SHA-256 by name, as in the manifest.
+        folder: of the manifest.
+        whole: whether to digest every file, instead of the small ones only.
+
+    Raises:
+        Mismatch: a file is missing or another one.
+    """
+    for name, expected in files.items():
+        if os.path.isabs(name) or ".." in name.split("/"):
+            raise Mismatch(f"{name} is outside the manifest's folder")
+        path = os.path.join(folder, name)
+        if not os.path.isfile(path):
+            raise Mismatch(f"{name} is missing")
+        size = os.path.getsize(path)
+        if size != expected["size"]:
+            raise Mismatch(
+                f"{name} has {size} bytes and the manifest was made for {expected['size']}"
+            )
+        if (whole or size <= DIGEST_UP_TO_BYTES) and _sha256(path) != expected["sha256"]:
+            raise Mismatch(f"{name} is not the file that the manifest was made for")
+
+
+def onnxruntime_version() -> str:
+    """The version of onnxruntime that will serve, told without loading it where that can be."""
+    from inference_runtime.engine.capi.library import find_library
+
+    try:
+        return find_library().rpartition(".so.")[2]
+    except NeedsStockEngine:
+        import onnxruntime
+
+        return onnxruntime.__version__  # type: ignore[no-any-return]
+
+
+def instruction_set() -> str:
+    """What of this processor's instruction set decides the layout of convolutions.
+
+    Example:
+        >>> instruction_set()  # doctest: +SKIP
+        'x86_64 avx avx2 avx512f'
+    """
+    features: set[str] = set()
+    try:
+        with open(_CPUINFO) as file:
+            for line in file:
+                if line.startswith(("flags", "Features")):
+                    features = set(line.partition(":")[2].split())
+                    break
+    except OSError:
+        pass  # not Linux
+    return " ".join([os.uname().machine, *sorted(features & _INSTRUCTION_SETS)])
+
+
+def _log_original_serves(path: str, reason: str) -> None:
+    from inference_runtime.telemetry import log
+
+    log("WARNING", "the original model serves, unoptimised", model_path=path, reason=reason)
+
+
+def _served(text: bytes, folder: str, name: str) -> Served:
+    from inference_runtime import jsonio
+
+    try:
+        document: Any = jsonio.loads(text)
+        if document["manifest_version"] != MANIFEST_VERSION:
+            raise Mismatch(f"its version is {document['manifest_version']}, not {MANIFEST_VERSION}")
+        if document["original"]["file"] != name:
+            return Served(os.path.join(folder, name))
+        _check_circumstances(document)
+        check_files(document["original"]["files"], folder, whole=False)
+        check_files(document["served"]["files"], folder, whole=False)
+        load, file = document["load"], document["served"]["file"]
+        if file not in document["served"]["files"]:
+            raise Mismatch(f"{file} is none of the files that it was made for")
+        options = LoadOptions(optimize_graph=load["optimize_graph"], prepack=load["prepack"])
+        return Served(os.path.join(folder, file), options)
+    except (InferenceError, KeyError, TypeError) as error:
+        raise Mismatch(f"{MANIFEST_FILE} is no manifest: {error!r}") from error
+
+
+def _check_circumstances(document: Mapping[str, Any]) -> None:
+    installed = onnxruntime_version()
+    if document["onnxruntime"] != installed:
+        raise Mismatch(
+            f"it was optimised with onnxruntime {document['onnxruntime']}, and this is {installed}"
+        )
+    needed = document["instruction_set"]
+    if needed is not None and needed != instruction_set():
+        raise Mismatch(f"it was optimised for {needed!r}, and this is {instruction_set()!r}")
+
+
+def _sha256(path: str) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(DIGEST_UP_TO_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

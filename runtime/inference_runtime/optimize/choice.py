@@ -1,0 +1,85 @@
+"""Which candidate serves: the gate that keeps wrong ones out, and the choice among the others."""
+
+from __future__ import annotations
+
+from inference_runtime.optimize.accuracy import compare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Final
+
+    from inference_runtime.optimize.accuracy import Accuracy
+    from inference_runtime.optimize.candidate import Candidate
+    from inference_runtime.optimize.measure import Outcome, Timing
+
+# Candidates this close are equal on a machine with any noise; the safer one is taken.
+_NEAR: Final = 1.05
+
+
+class Tolerance:
+    """How far a candidate may be from the original.
+
+    Attributes:
+        max_error: as ``Accuracy.max_error``. The default, one percent of the largest value, is
+            about what a probability may be off before anybody sees it.
+        min_agreement: as ``Accuracy.agreement``. By default 99 of 100 rows have the same top-1.
+    """
+
+    __slots__ = ("max_error", "min_agreement")
+
+    def __init__(self, max_error: float = 0.01, min_agreement: float = 0.99) -> None:
+        self.max_error = max_error
+        self.min_agreement = min_agreement
+
+    def objection(self, accuracy: Accuracy) -> str:
+        """Why a candidate of this accuracy is not served; empty where it may be."""
+        if not accuracy.max_error <= self.max_error:
+            return f"error {accuracy.max_error:.2g} > {self.max_error:g}"
+        if accuracy.agreement is not None and accuracy.agreement < self.min_agreement:
+            return f"agreement {accuracy.agreement:.2%} < {self.min_agreement:.2%}"
+        return ""
+
+
+def judge(
+    candidates: Sequence[Candidate],
+    outcomes: Mapping[str, Outcome],
+    original: Outcome,
+    tolerance: Tolerance,
+) -> None:
+    """Note in each candidate what was measured of it, and why it is not served."""
+    for candidate in candidates:
+        outcome = outcomes[candidate.name]
+        candidate.timing = outcome.timing
+        if outcome.timing is None:
+            candidate.rejected = f"it cannot run: {outcome.failure}"
+            continue
+        try:
+            candidate.accuracy = compare(original.answers, outcome.answers)
+        except ValueError as error:
+            candidate.rejected = str(error)
+            continue
+        candidate.rejected = tolerance.objection(candidate.accuracy)
+        if not candidate.choosable:
+            candidate.rejected = "for information"
+
+
+def instance_ms(timing: Timing, calls: int) -> float:
+    """The milliseconds of an instance's life: load, first run, and ``calls`` more of one row."""
+    return timing.load_ms + timing.first_ms + calls * timing.latency_ms[1][50]
+
+
+def choose(candidates: Sequence[Candidate], calls: int) -> Candidate:
+    """The candidate with the least ``instance_ms``; of those within 5 %, the first given.
+
+    Args:
+        candidates: from the safest to the least; at least one that is measured and not rejected.
+        calls: that an instance answers in its life.
+    """
+    lives = [
+        (instance_ms(candidate.timing, calls), candidate)
+        for candidate in candidates
+        if candidate.timing is not None and not candidate.rejected
+    ]
+    best = min(life for life, _ in lives)
+    return next(candidate for life, candidate in lives if life <= best * _NEAR)
