@@ -103,7 +103,7 @@ async def _keep_asking(
             _, connection = await loop.create_connection(
                 lambda: _Connection(calls, stop, report), host, port
             )
-        except ConnectionRefusedError:
+        except ConnectionError:  # Refused, or reset while it was being made.
             return
         if not await connection.closed_by_server:
             return
@@ -174,8 +174,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3)
     arguments = parser.parse_args()
     url, body = urlsplit(arguments.url), arguments.body.read_bytes()
-    asked = Request(arguments.url, body, {"Content-Type": arguments.content_type})  # noqa: S310
-    with urlopen(asked) as answered:  # noqa: S310
+    asked = Request(arguments.url, body, {"Content-Type": arguments.content_type})
+    with urlopen(asked) as answered:
         call = Call(post(url.path, body, arguments.content_type), answered.read())
     stop = Stop(seconds=arguments.seconds)
     report = _run(str(url.hostname), url.port or 80, call, arguments.connections, stop)

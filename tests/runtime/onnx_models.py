@@ -105,6 +105,30 @@ def square() -> onnx.ModelProto:
     return model([node], [tensor("x", "FP32", ["N"])], [tensor("y", "FP32", [2, 2])], [shape])
 
 
+def counter() -> onnx.ModelProto:
+    """Counts to what the input says, one at a time: as slow as is asked for."""
+    step = helper.make_graph(
+        [
+            helper.make_node("Add", ["before", "one"], ["after"]),
+            helper.make_node("Identity", ["go_on"], ["go_on_out"]),
+        ],
+        "step",
+        [tensor("i", "INT64", []), tensor("go_on", "BOOL", []), tensor("before", "INT64", [1])],
+        [tensor("go_on_out", "BOOL", []), tensor("after", "INT64", [1])],
+    )
+    nodes = [
+        helper.make_node("Squeeze", ["times"], ["limit"]),
+        helper.make_node("Loop", ["limit", "true", "zero"], ["counted"], body=step),
+    ]
+    constants = [
+        helper.make_tensor("true", TensorProto.BOOL, [], [True]),
+        helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+    ]
+    times, counted = tensor("times", "INT64", [1]), tensor("counted", "INT64", [1])
+    return model(nodes, [times], [counted], constants)
+
+
 def total() -> onnx.ModelProto:
     """A scalar for any number of rows."""
     node = helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0)

@@ -71,27 +71,25 @@ class Application:
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._max_request_bytes:
             raise self._too_large()
-        message = await receive()
-        if not message.get("more_body"):
-            return _part(message)
+        first = await receive()
+        if not first.get("more_body"):
+            return _part(first)
         if self._readers >= self._max_readers:
             raise Overloaded("too many bodies are on their way; try later")
         self._readers += 1
         try:
-            return await self._rest(_part(message), receive)
+            return await self._joined(first, receive)
         finally:
             self._readers -= 1
 
-    async def _rest(self, first: bytes, receive: Receive) -> bytes:
-        body = bytearray(first)
-        more = True
-        while more:
+    async def _joined(self, message: Message, receive: Receive) -> bytes:
+        body = bytearray(_part(message))
+        while len(body) <= self._max_request_bytes:
+            if not message.get("more_body"):
+                return bytes(body)
             message = await receive()
             body += _part(message)
-            if len(body) > self._max_request_bytes:
-                raise self._too_large()
-            more = message.get("more_body", False)
-        return bytes(body)
+        raise self._too_large()
 
     def _too_large(self) -> PayloadTooLarge:
         return PayloadTooLarge(

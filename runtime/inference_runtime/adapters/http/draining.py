@@ -9,7 +9,10 @@ import asyncio
 import logging
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from ctypes import addressof, create_string_buffer
+from socket import SOL_SOCKET
+from struct import pack
 
 import uvicorn
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from inference_runtime.dataplane import DataPlane
     from inference_runtime.settings import Settings
 
+# For the server to accept the connections that the kernel has let in already.
+_ACCEPT_SECONDS: Final = 0.1
 # Clients that keep their connection have sent their next request by then, and learn in its answer
 # that it was the last one.
 LINGER_SECONDS: Final = 0.5
@@ -37,6 +42,9 @@ LINGER_SECONDS: Final = 0.5
 # is ended, and answered, before.
 END_RUNS_AFTER_SECONDS: Final = 8.0
 _CLOSE_ALL_AFTER_SECONDS: Final = 9
+# asm-generic/socket.h and linux/bpf_common.h
+_SO_ATTACH_FILTER: Final = 26
+_BPF_RETURN: Final = 0x06
 
 
 def run(plane: DataPlane, settings: Settings, listener: socket) -> None:
@@ -58,17 +66,16 @@ def run(plane: DataPlane, settings: Settings, listener: socket) -> None:
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=_CLOSE_ALL_AFTER_SECONDS,
     )
-    host, port = listener.getsockname()[:2]
-    log("INFO", "listening", host=host, port=port)
     DrainingServer(config, application).run([listener])
 
 
 class DrainingServer(uvicorn.Server):
     """uvicorn, except for how it stops.
 
-    The first SIGTERM or SIGINT begins the end: requests are still taken for a moment, each answer
-    closes its connection, then the server listens no more and waits for what runs. What does not
-    end in time is ended, and answered with 503. A second signal ends the process at once.
+    The first SIGTERM or SIGINT begins the end: the server listens no more, connections that there
+    are may send a request for a moment yet, each answer closes its connection, and then the server
+    waits for what runs. What does not end in time is ended, and answered with 503. A second signal
+    ends the process at once.
 
     Args:
         config: uvicorn's.
@@ -86,6 +93,12 @@ class DrainingServer(uvicorn.Server):
             signal.signal(number, self._stop)
         yield
 
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Start to accept connections."""
+        await super().startup(sockets)
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        log("INFO", "listening", host=host, port=port)
+
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """Answer what has come, refuse what comes."""
         log("INFO", "stopping")
@@ -94,14 +107,37 @@ class DrainingServer(uvicorn.Server):
         asyncio.get_running_loop().call_later(
             END_RUNS_AFTER_SECONDS, self._application.scheduler.end_all, stopping
         )
+        await self._stop_listening(sockets or [])
         await asyncio.sleep(LINGER_SECONDS)
         await super().shutdown(sockets)
         log("INFO", "stopped")
+
+    async def _stop_listening(self, sockets: list[socket]) -> None:
+        """Closing a socket resets the connections that wait to be accepted: let in no more first,
+        and accept those.
+        """
+        for listener in sockets:
+            _ignore_newcomers(listener)
+        await asyncio.sleep(_ACCEPT_SECONDS)
+        for server in self.servers:
+            server.close()
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         if self.should_exit:
             os._exit(128 + number)
         self.should_exit = True
+
+
+def _ignore_newcomers(listener: socket) -> None:
+    """Have the kernel drop what is sent to a listening socket; its connections are not touched.
+
+    The filter is a program of one instruction, "return 0": of each packet, keep no byte.
+    https://docs.kernel.org/networking/filter.html
+    """
+    instruction = create_string_buffer(pack("HBBI", _BPF_RETURN, 0, 0, 0))
+    program = pack("HP", 1, addressof(instruction))
+    with suppress(OSError):  # Elsewhere than on Linux, a connection of the last moment is reset.
+        listener.setsockopt(SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 class _LogLines(logging.Handler):

@@ -1,0 +1,7 @@
+"""``python -m inference_runtime.cli``."""
+
+import sys
+
+from inference_runtime.cli.main import main
+
+sys.exit(main())
