@@ -53,6 +53,13 @@ def _text(text: str) -> str:
     return text
 
 
+def _model_uri(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if not text.strip() or (separator and (scheme not in MODEL_SCHEMES or not rest)):
+        raise ValueError
+    return text
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -152,28 +159,66 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 
 DEFAULT_MODEL_NAME: Final = "model"
 MODEL_SCHEMES: Final = ("file", "s3", "gs", "az", "https", "http")
+DEFAULT_MODEL_NAME: Final = "model"
+MODEL_SCHEMES: Final = ("file", "s3", "gs", "az", "https", "http")
 DEFAULT_PORT: Final = 8080
 _PORTS: Final = "a port from 0 to 65535"
 _RUNTIME_API: Final = "AWS_LAMBDA_RUNTIME_API"
 
 VARIABLES: Final = (
     Variable(
-        "MODEL_URI", "model_uri", _text, None, "a path or a file:// URI",
-        "The ONNX model. A relative path is looked for in the working directory and then in each"
-        " entry of sys.path, so that a model in a Lambda layer is found wherever the host unpacks"
-        " layers.",
+        "MODEL_URI", "model_uri", _model_uri, None,
+        "a path, or a file://, s3://, gs://, az:// or https:// URI",
+        "The ONNX model, or a folder of models laid out as <model>/<version>/model.onnx; a URI of"
+        " a folder ends with a /. A relative path is looked for in the working directory and then"
+        " in each entry of sys.path, so that a model in a Lambda layer is found wherever the host"
+        " unpacks layers.",
     ),
     Variable(
-        "MODEL_NAME", "model_name", _text, "model", "any name",
-        "The model's name in answers and logs.",
+        "MODEL_NAME", "model_name", _text, DEFAULT_MODEL_NAME, "any name",
+        "The model's name in answers and logs. Of a folder of models, the one that a request"
+        " without a name means; the first by name unless it is set.",
     ),
     Variable(
         "MODEL_VERSION", "model_version", _text, "1", "any text",
-        "The model's version in answers and logs.",
+        "The model's version in answers and logs. In a folder of models, versions are those of the"
+        " layout, and the highest is the default.",
     ),
     Variable(
         "MODEL_SHA256", "model_sha256", _digest, "", "64 hexadecimal digits",
-        "The model's digest, told in the log.",
+        "The model's digest: checked at load, told in the log, and with it a cached copy needs no"
+        " request. With external data, as InferenceModel.sha256 has it.",
+    ),
+    Variable(
+        "INFERENCE_CACHE_DIR", "cache_dir", _path, "/tmp", "a path that starts with /",  # noqa: S108
+        "Where fetched models are kept, in a folder of this user's. The default is what a Lambda"
+        " function may write.",
+    ),
+    Variable(
+        "INFERENCE_DISK_CACHE_BYTES", "disk_cache_bytes", _optional_positive, "",
+        "a whole number of bytes from 1",
+        "Fetched models on disk, together; beyond, those go that are longest unused and not in"
+        " use. Empty: as much as the file system holds.",
+    ),
+    Variable(
+        "INFERENCE_MEMORY_CACHE_BYTES", "memory_cache_bytes", _optional_positive, "",
+        "a whole number of bytes from 1",
+        "Models in memory, together, by the size of their files; beyond, those go that are longest"
+        " unused, and come back at their next request. Then only the default model is loaded at"
+        " start. Empty: no limit.",
+    ),
+    Variable(
+        "INFERENCE_FETCH_CONNECTIONS", "fetch_connections", _positive, "8",
+        "a whole number from 1",
+        "Connections that fetch one file at the same time, in ranges of 8 MB. One of Amazon S3's"
+        " gives 85 to 90 MB/s"
+        " (https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-design-patterns.html).",
+    ),
+    Variable(
+        "INFERENCE_FETCH_TIMEOUT_SECONDS", "fetch_timeout_seconds", _seconds, "10",
+        "a number of seconds above 0",
+        "A request for a model is tried again when no byte came for this long, four times at most."
+        " Lambda's INIT phase ends after 10 s, whatever is set here.",
     ),
     Variable(
         "INFERENCE_PREDICT_PATH", "predict_path", _path, "/predict", "a path that starts with /",
@@ -319,10 +364,47 @@ VARIABLES: Final = (
 )  # fmt: skip
 
 
+# What the platforms and their SDKs call their own, read for credentials and endpoints; each is
+# documented where its platform is. Empty where it is not set.
+PLATFORM_VARIABLES: Final = (
+    "HOME",
+    "K_SERVICE",
+    # https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONFIG_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    # https://cloud.google.com/docs/authentication/application-default-credentials
+    "GCE_METADATA_HOST",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "STORAGE_EMULATOR_HOST",
+    # https://learn.microsoft.com/python/api/overview/azure/identity-readme
+    "AZURE_CLIENT_ID",
+    "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+    "AZURE_STORAGE_SERVICE_ENDPOINT",
+    "IDENTITY_ENDPOINT",
+    "IDENTITY_HEADER",
+)
+
+
 class Settings:
     """The settings of one process, read-only by convention.
 
-    Each attribute is described by the row of ``VARIABLES`` that names it.
+    Each attribute is described by the row of ``VARIABLES`` that names it; ``platform`` holds
+    ``PLATFORM_VARIABLES``.
 
     Example:
         >>> Settings.read({"MODEL_URI": "digits.onnx"}).max_request_bytes
@@ -333,6 +415,11 @@ class Settings:
     model_name: str
     model_version: str
     model_sha256: str
+    cache_dir: str
+    disk_cache_bytes: int | None
+    memory_cache_bytes: int | None
+    fetch_connections: int
+    fetch_timeout_seconds: float
     predict_path: str
     engine: str
     threads: int | None
@@ -361,6 +448,7 @@ class Settings:
     lambda_concurrency: int
     snap_start: bool
     lambda_memory_mb: int | None
+    platform: Mapping[str, str]
 
     @property
     def port(self) -> int:
@@ -399,6 +487,7 @@ class Settings:
                 problems.append(f"{variable.name} is {text!r}; it takes {variable.allowed}")
         if problems:
             raise InvalidSettings("; ".join(problems))
+        settings.platform = {name: given.get(name, "") for name in PLATFORM_VARIABLES}
         return settings
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from inference_runtime.errors import InvalidSettings
-from inference_runtime.settings import VARIABLES, Settings, Variable
+from inference_runtime.settings import PLATFORM_VARIABLES, VARIABLES, Settings, Variable
 
 REQUIRED = {"MODEL_URI": "model.onnx"}
 PORTS = (
@@ -14,10 +14,19 @@ PORTS = (
     "SAGEMAKER_BIND_TO_PORT",
 )  # fmt: skip
 GOOD: dict[str, list[tuple[str, Any]]] = {
-    "MODEL_URI": [("models/a/model.onnx", "models/a/model.onnx"), ("file:///a.onnx",) * 2],
+    "MODEL_URI": [
+        ("models/a/model.onnx", "models/a/model.onnx"),
+        ("file:///a.onnx",) * 2,
+        ("s3://b/k.onnx",) * 2,
+    ],
     "MODEL_NAME": [("digits", "digits")],
     "MODEL_VERSION": [("2026-11-22", "2026-11-22")],
     "MODEL_SHA256": [("", ""), ("0f" * 32, "0f" * 32)],
+    "INFERENCE_CACHE_DIR": [("/mnt/cache", "/mnt/cache")],
+    "INFERENCE_DISK_CACHE_BYTES": [("", None), ("1", 1)],
+    "INFERENCE_MEMORY_CACHE_BYTES": [("", None), ("1", 1)],
+    "INFERENCE_FETCH_CONNECTIONS": [("1", 1), ("32", 32)],
+    "INFERENCE_FETCH_TIMEOUT_SECONDS": [("0.5", 0.5)],
     "INFERENCE_PREDICT_PATH": [("/v1/predict", "/v1/predict")],
     "INFERENCE_ENGINE": [("auto", "auto"), ("capi", "capi"), ("stock", "stock")],
     "INFERENCE_THREADS": [("auto", None), ("3", 3)],
@@ -48,10 +57,15 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": [("", None), ("1769", 1769)],
 }
 BAD: dict[str, list[str]] = {
-    "MODEL_URI": ["", "  "],
+    "MODEL_URI": ["", "  ", "ftp://host/m.onnx", "s3://", "://m.onnx"],
     "MODEL_NAME": ["", "  "],
     "MODEL_VERSION": ["", "  "],
     "MODEL_SHA256": ["0f", "0F" * 32, "x" * 64],
+    "INFERENCE_CACHE_DIR": ["", "cache", "/"],
+    "INFERENCE_DISK_CACHE_BYTES": ["0", "1GB"],
+    "INFERENCE_MEMORY_CACHE_BYTES": ["0", "1GB"],
+    "INFERENCE_FETCH_CONNECTIONS": ["", "0", "many"],
+    "INFERENCE_FETCH_TIMEOUT_SECONDS": ["", "0", "inf"],
     "INFERENCE_PREDICT_PATH": ["", "/", "predict", " /predict", "/predict "],
     "INFERENCE_ENGINE": ["", "Capi", "onnxruntime"],
     "INFERENCE_THREADS": ["", "0", "-1", "1.5", "all", "AUTO"],
@@ -119,6 +133,13 @@ def test_a_required_variable_must_be_set(variable: Variable) -> None:
     with pytest.raises(InvalidSettings) as raised:
         Settings.read({})
     assert str(raised.value) == f"{variable.name} is not set; it takes {variable.allowed}"
+
+
+def test_the_platforms_variables_are_read_as_they_are() -> None:
+    settings = Settings.read({**REQUIRED, "AWS_REGION": "eu-west-1", "PATH": "/bin"})
+    assert settings.platform["AWS_REGION"] == "eu-west-1"
+    assert settings.platform["AWS_PROFILE"] == ""
+    assert settings.platform.keys() == set(PLATFORM_VARIABLES)
 
 
 def test_all_problems_are_in_one_error() -> None:

@@ -1,0 +1,113 @@
+"""``az://account/container/blob``: Azure Blob Storage, without an SDK."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from urllib.parse import quote, urlencode
+
+from inference_runtime.errors import ModelNotLoaded
+from inference_runtime.models.store import Request
+from inference_runtime.models.tokens import NoToken, Renewed, access_token
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_VERSION = {"x-ms-version": "2021-12-02"}
+_RESOURCE = "https://storage.azure.com/"
+_INSTANCE = "http://169.254.169.254"
+_NAME = re.compile(rb"<Name>([^<]*)</Name>")
+_MARKER = re.compile(rb"<NextMarker>([^<]*)</NextMarker>")
+# Managed identity's tokens are valid for a day; the endpoint renews them half-way:
+# https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
+_TOKEN_SECONDS = 3600
+_TIMEOUT_SECONDS = 5
+
+
+class AzureStore:
+    """A folder in a container.
+
+    A shared access signature in the URI is used as it is. Without one, the token is that of the
+    host's managed identity; ``AZURE_CLIENT_ID`` names one of several.
+
+    Args:
+        account: of the storage.
+        container: its name.
+        folder: what its blobs' names start with: empty, or with a ``/`` at its end.
+        signature: the shared access signature, a query; or empty.
+        platform: the variables of ``settings.PLATFORM_VARIABLES``.
+    """
+
+    access = (
+        "assign this identity the role Storage Blob Data Reader, or check the shared access"
+        " signature and when it ends"
+    )
+
+    def __init__(
+        self, account: str, container: str, folder: str, signature: str,
+        platform: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        self.uri = f"az://{account}/{container}/{folder}"
+        base = platform["AZURE_STORAGE_SERVICE_ENDPOINT"].rstrip("/")
+        base = base or f"https://{account}.blob.core.windows.net"
+        self._container = f"{base}/{quote(container)}"
+        self._folder = folder
+        self._signature = signature
+        self._token = Renewed(lambda: _token(platform), _TOKEN_SECONDS)
+
+    def request(self, name: str, headers: Mapping[str, str]) -> Request:
+        """See ``Store``."""
+        return self._request(f"/{quote(self._folder + name)}", {}, headers)
+
+    def list_request(self, marker: str) -> Request:
+        """See ``Store``."""
+        query = {"restype": "container", "comp": "list", "prefix": self._folder, "marker": marker}
+        return self._request("", query, {})
+
+    def parse_list(self, body: bytes) -> tuple[list[str], str]:
+        """See ``Store``."""
+        names = [unescape(name.decode()) for name in _NAME.findall(body)]
+        marker = _MARKER.search(body)
+        return [name.removeprefix(self._folder) for name in names], (
+            unescape(marker[1].decode()) if marker else ""
+        )
+
+    def follow(self, _name: str, _status: int, _headers: Mapping[str, str]) -> bool:
+        """See ``Store``."""
+        return False
+
+    def _request(self, path: str, query: dict[str, str], headers: Mapping[str, str]) -> Request:
+        parameters = "&".join(part for part in (urlencode(query), self._signature) if part)
+        url = self._container + path + (f"?{parameters}" if parameters else "")
+        return Request(url, {**headers, **_VERSION, **self._authorization()})
+
+    def _authorization(self) -> dict[str, str]:
+        if self._signature:
+            return {}
+        return {"authorization": f"Bearer {self._token.get()}"}
+
+
+def _token(platform: Mapping[str, str]) -> str:
+    try:
+        return access_token(_token_request(platform), _TIMEOUT_SECONDS)
+    except NoToken as error:
+        raise ModelNotLoaded(
+            f"there is no Azure token: the managed identity's endpoint gives none ({error}). Turn"
+            " on a managed identity for this host, or put a shared access signature in MODEL_URI"
+        ) from error
+
+
+def _token_request(platform: Mapping[str, str]) -> Request:
+    """App Service, Functions and Container Apps name an endpoint; virtual machines have one."""
+    query = {"resource": _RESOURCE}
+    if platform["AZURE_CLIENT_ID"]:
+        query["client_id"] = platform["AZURE_CLIENT_ID"]
+    if platform["IDENTITY_ENDPOINT"]:
+        query["api-version"] = "2019-08-01"
+        headers = {"x-identity-header": platform["IDENTITY_HEADER"]}
+        return Request(f"{platform['IDENTITY_ENDPOINT']}?{urlencode(query)}", headers)
+    query["api-version"] = "2018-02-01"
+    host = platform["AZURE_POD_IDENTITY_AUTHORITY_HOST"].rstrip("/") or _INSTANCE
+    url = f"{host}/metadata/identity/oauth2/token?{urlencode(query)}"
+    return Request(url, {"metadata": "true"})

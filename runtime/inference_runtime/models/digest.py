@@ -1,0 +1,56 @@
+"""The digest of a model, as ``MODEL_SHA256`` gives it."""
+
+from __future__ import annotations
+
+import os
+from hashlib import file_digest, sha256
+
+from inference_runtime.errors import ModelNotLoaded
+from inference_runtime.models.layout import MODEL_FILE
+from inference_runtime.models.onnx_file import external_data
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def check_files(path: str, expected: str) -> None:
+    """Check the digest of a model on this machine; it is read whole.
+
+    Raises:
+        ModelNotLoaded: as ``check_digest`` and ``external_data``.
+    """
+    folder = os.path.dirname(path)
+    external = {name: _sha256(os.path.join(folder, name)) for name in external_data(path, path)}
+    check_digest(path, _sha256(path), external, expected)
+
+
+def check_digest(uri: str, own: str, external: Mapping[str, str], expected: str) -> None:
+    """Check the digest of a model.
+
+    Args:
+        uri: of the model, for the message.
+        own: the SHA-256 of its ONNX file.
+        external: the SHA-256 of each file of external data, by the name that the ONNX file has
+            for it.
+        expected: ``own``, or, with external data, the SHA-256 of what ``sha256sum`` prints for all
+            files, sorted by name, the ONNX file called ``model.onnx``. So ``InferenceModel.sha256``
+            of the constructs has it.
+
+    Raises:
+        ModelNotLoaded: it is another.
+    """
+    found = own
+    if external:
+        listing = sorted({**external, MODEL_FILE: own}.items())
+        found = sha256("".join(f"{d}  {name}\n" for name, d in listing).encode()).hexdigest()
+    if found != expected:
+        raise ModelNotLoaded(
+            f"{uri} has the SHA-256 {found}, but MODEL_SHA256 is {expected}: it is another model,"
+            " or not what was stored; correct one of the two"
+        )
+
+
+def _sha256(path: str) -> str:
+    with open(path, "rb") as file:
+        return file_digest(file, "sha256").hexdigest()

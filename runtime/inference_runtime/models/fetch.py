@@ -1,0 +1,173 @@
+"""One object to one file, over several connections at the same time."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Condition, Event, Thread
+
+from inference_runtime.models.part import Part, not_stored
+from inference_runtime.models.reader import Busy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hashlib import _Hash
+    from http.client import HTTPResponse
+
+    from inference_runtime.models.http_client import Connection
+    from inference_runtime.models.reader import Reader, RemoteFile
+
+_PIECE_BYTES = 256 << 10
+
+
+def fetch(
+    reader: Reader, file: RemoteFile, path: str, connections: int, digest: _Hash | None = None
+) -> Part:
+    """Fetch the ranges of an object that ``path``'s unfinished form does not hold yet.
+
+    Args:
+        reader: of the object's store.
+        file: the object, as it was probed.
+        path: of the finished file. It appears only when the caller publishes it.
+        connections: at the same time, at most.
+        digest: is fed with the content while that lands.
+
+    Returns:
+        The whole content, not published yet.
+
+    Raises:
+        ModelNotLoaded: the object cannot be had or stored, or has changed since it was probed.
+        OSError: its file cannot be made.
+    """
+    part = Part(path, file.size, file.range_bytes, file.identity)
+    _Download(reader, file, part).run(connections, digest)
+    return part
+
+
+class _Stopped(Exception):
+    """Another thread of this download failed."""
+
+
+class _Download:
+    def __init__(self, reader: Reader, file: RemoteFile, part: Part) -> None:
+        self._reader = reader
+        self._file = file
+        self._part = part
+        self._pending = deque(part.missing())
+        self._missing = set(self._pending)
+        self._progress = Condition()
+        self._failed = Event()
+        self._error: BaseException | None = None
+        self._active: list[Connection] = []
+
+    def run(self, connections: int, digest: _Hash | None) -> None:
+        """Fetch what is missing; the first failure of any thread ends all."""
+        workers = self._start(min(connections, len(self._pending)))
+        try:
+            self._await(digest)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        finally:
+            for worker in workers:
+                worker.join()
+
+    def _start(self, count: int) -> list[Thread]:
+        workers = [Thread(target=self._work, daemon=True) for _ in range(count)]
+        if self._file.first is not None:
+            if self._pending and self._pending[0] == 0:
+                # The answer to the probe: the first range, already under way.
+                connection, answer = self._file.first
+                first = (self._pending.popleft(), answer)
+                workers[0] = Thread(target=self._work, args=(connection, first), daemon=True)
+                self._file.first = None
+            else:
+                self._file.close()
+        for worker in workers:
+            worker.start()
+        return workers
+
+    def _await(self, digest: _Hash | None) -> None:
+        """Wait for range after range, and hash each while later ones still land."""
+        with self._part.map() as content, memoryview(content) as view:
+            for index in range(self._part.count):
+                self._await_range(index)
+                if digest is not None:
+                    start, end = self._part.bounds(index)
+                    digest.update(view[start:end])
+
+    def _await_range(self, index: int) -> None:
+        with self._progress:
+            self._progress.wait_for(lambda: self._error or index not in self._missing)
+        if self._error is not None:
+            raise self._error
+
+    def _work(
+        self,
+        connection: Connection | None = None,
+        first: tuple[int, HTTPResponse] | None = None,
+    ) -> None:
+        connection = connection or self._reader.take()
+        self._active.append(connection)
+        piece = memoryview(bytearray(_PIECE_BYTES))
+        try:
+            if first is not None:
+                self._fetch_range(connection, piece, *first)
+            while (index := self._next()) is not None:
+                self._fetch_range(connection, piece, index)
+        except BaseException as error:
+            connection.close()
+            self._fail(error)
+        else:
+            self._reader.give_back(connection)
+
+    def _next(self) -> int | None:
+        try:
+            return self._pending.popleft()
+        except IndexError:
+            return None
+
+    def _fail(self, error: BaseException) -> None:
+        with self._progress:
+            self._error = self._error or error
+            self._progress.notify_all()
+        self._failed.set()
+        for connection in self._active:
+            connection.abort()
+
+    def _fetch_range(
+        self,
+        connection: Connection,
+        piece: memoryview,
+        index: int,
+        answer: HTTPResponse | None = None,
+    ) -> None:
+        start, end = self._part.bounds(index)
+        position = start
+
+        def attempt() -> None:
+            """Go on where the last try stopped, if the server can."""
+            nonlocal position, answer
+            if self._failed.is_set():
+                raise _Stopped
+            if not self._file.ranged:
+                position = start
+            current, answer = answer, None
+            current = current or self._reader.get(connection, self._file, position, end)
+            while position < end:
+                position += self._copy(current, piece[: end - position], position)
+
+        self._reader.retried(self._file.uri, attempt, self._failed.wait)
+        self._part.complete(index)
+        with self._progress:
+            self._missing.remove(index)
+            self._progress.notify_all()
+
+    def _copy(self, answer: HTTPResponse, piece: memoryview, position: int) -> int:
+        count = answer.readinto(piece)
+        if not count:
+            raise Busy(f"the answer ended after {position:,} of {self._file.size:,} bytes")
+        try:
+            self._part.write(piece[:count], position)
+        except OSError as error:
+            raise not_stored(self._file.uri, self._part.path, error) from error
+        return count

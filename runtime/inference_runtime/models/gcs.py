@@ -1,0 +1,110 @@
+"""``gs://bucket/object``: Google Cloud Storage over its JSON API, without an SDK."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from json import loads
+from urllib.parse import quote, urlencode
+
+from inference_runtime.errors import ModelNotLoaded
+from inference_runtime.models.store import Request
+from inference_runtime.models.tokens import NoToken, Renewed, access_token
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_API = "https://storage.googleapis.com"
+_SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
+_METADATA_HOST = "metadata.google.internal"
+# The metadata server hands out a token until 5 minutes before its end:
+# https://cloud.google.com/compute/docs/access/authenticate-workloads
+_TOKEN_SECONDS = 240
+_TIMEOUT_SECONDS = 2
+
+
+class GcsStore:
+    """A folder in a bucket.
+
+    The token is the metadata server's, on every Google Cloud host; what
+    ``GOOGLE_APPLICATION_CREDENTIALS`` names is left to the package google-auth.
+    ``STORAGE_EMULATOR_HOST`` names another server, which is asked without a token.
+
+    Args:
+        bucket: its name.
+        folder: what its objects' names start with: empty, or with a ``/`` at its end.
+        platform: the variables of ``settings.PLATFORM_VARIABLES``.
+    """
+
+    access = "allow this service account storage.objects.get (roles/storage.objectViewer)"
+
+    def __init__(self, bucket: str, folder: str, platform: Mapping[str, str]) -> None:
+        self.uri = f"gs://{bucket}/{folder}"
+        self._objects = f"{_base(platform)}/storage/v1/b/{quote(bucket, safe='')}/o"
+        self._folder = folder
+        self._platform = platform
+        self._token = Renewed(lambda: _token(platform), _TOKEN_SECONDS)
+
+    def request(self, name: str, headers: Mapping[str, str]) -> Request:
+        """See ``Store``."""
+        url = f"{self._objects}/{quote(self._folder + name, safe='')}?alt=media"
+        return Request(url, {**headers, **self._authorization()})
+
+    def list_request(self, marker: str) -> Request:
+        """See ``Store``."""
+        query = {"prefix": self._folder, "fields": "items/name,nextPageToken", "pageToken": marker}
+        return Request(f"{self._objects}?{urlencode(query)}", self._authorization())
+
+    def parse_list(self, body: bytes) -> tuple[list[str], str]:
+        """See ``Store``."""
+        page = loads(body)
+        names = [item["name"].removeprefix(self._folder) for item in page.get("items", ())]
+        return names, page.get("nextPageToken", "")
+
+    def follow(self, _name: str, _status: int, _headers: Mapping[str, str]) -> bool:
+        """See ``Store``."""
+        return False
+
+    def _authorization(self) -> dict[str, str]:
+        if self._platform["STORAGE_EMULATOR_HOST"]:
+            return {}
+        return {"authorization": f"Bearer {self._token.get()}"}
+
+
+def _base(platform: Mapping[str, str]) -> str:
+    emulator = platform["STORAGE_EMULATOR_HOST"].rstrip("/")
+    if not emulator:
+        return _API
+    return emulator if "://" in emulator else f"http://{emulator}"
+
+
+def _token(platform: Mapping[str, str]) -> str:
+    if platform["GOOGLE_APPLICATION_CREDENTIALS"]:
+        return _token_of_google_auth()
+    host = platform["GCE_METADATA_HOST"] or _METADATA_HOST
+    url = f"http://{host}/computeMetadata/v1/instance/service-accounts/default/token"
+    try:
+        return access_token(Request(url, {"metadata-flavor": "Google"}), _TIMEOUT_SECONDS)
+    except NoToken as error:
+        raise ModelNotLoaded(
+            f"there are no Google Cloud credentials: the metadata server at {host} gives no token"
+            f" ({error}), and GOOGLE_APPLICATION_CREDENTIALS is not set"
+        ) from error
+
+
+def _token_of_google_auth() -> str:
+    try:
+        auth = import_module("google.auth")
+        transport = import_module("google.auth.transport.requests")
+    except ImportError as error:
+        raise ModelNotLoaded(
+            "GOOGLE_APPLICATION_CREDENTIALS is set, which takes the packages google-auth and"
+            " requests: install them, or let the metadata server of a Google Cloud host give the"
+            " token"
+        ) from error
+    try:
+        credentials, _ = auth.default(scopes=[_SCOPE])
+        credentials.refresh(transport.Request())
+    except auth.exceptions.GoogleAuthError as error:
+        raise ModelNotLoaded(f"google-auth gives no token: {error}") from error
+    return str(credentials.token)

@@ -1,0 +1,81 @@
+"""``https://host/path``: any web server, public or with a signed URL."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+from inference_runtime.errors import ModelNotLoaded
+from inference_runtime.models.http_client import LOOPBACK_HOSTS
+from inference_runtime.models.store import Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class HttpsStore:
+    """The folder of a URL.
+
+    Redirects are followed, to ``https://`` only. ``http://`` is for servers on this machine.
+
+    Args:
+        url: of a file in it.
+
+    Raises:
+        ModelNotLoaded: the URL carries a user's name, or no encryption.
+    """
+
+    access = "give a URL that needs no sign-in, or one that is signed and has not run out"
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.username is not None:
+            raise ModelNotLoaded(
+                f"MODEL_URI names a user at {parts.hostname}; give a signed URL instead"
+            )
+        folder = parts.path.rpartition("/")[0]
+        self.uri = urlunsplit((parts.scheme, parts.netloc, f"{folder}/", "", ""))
+        self._query = f"?{parts.query}" if parts.query else ""
+        self._moved: dict[str, str] = {}
+        _check_encrypted(url, self.uri)
+
+    def request(self, name: str, headers: Mapping[str, str]) -> Request:
+        """See ``Store``."""
+        return Request(self._url(name), headers)
+
+    def list_request(self, _marker: str) -> Request:
+        """See ``Store``."""
+        raise ModelNotLoaded(
+            f"MODEL_URI is {self.uri}, but web servers do not list folders: give the URL of the"
+            " ONNX file, or keep the repository in s3://, gs:// or az://"
+        )
+
+    def parse_list(self, _body: bytes) -> tuple[list[str], str]:
+        """See ``Store``."""
+        raise NotImplementedError
+
+    def follow(self, name: str, status: int, headers: Mapping[str, str]) -> bool:
+        """See ``Store``."""
+        target = headers.get("location")
+        if status not in _REDIRECTS or not target:
+            return False
+        url = urljoin(self._url(name), target)
+        _check_encrypted(url, self.uri + name)
+        self._moved[name] = url
+        return True
+
+    def _url(self, name: str) -> str:
+        return self._moved.get(name) or self.uri + name + self._query
+
+
+def _check_encrypted(url: str, uri: str) -> None:
+    """What comes without encryption can be replaced on its way."""
+    target = urlsplit(url)
+    if target.scheme == "https" or (target.scheme == "http" and target.hostname in LOOPBACK_HOSTS):
+        return
+    raise ModelNotLoaded(
+        f"{uri} leads to {target.scheme}://{target.hostname}; models are fetched over https://"
+    )

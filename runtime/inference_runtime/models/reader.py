@@ -1,0 +1,269 @@
+"""Reads objects of a store in ranges; each answer is checked to be of the same object."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from functools import partial
+from http import HTTPStatus
+from time import sleep
+
+from inference_runtime.errors import ModelNotLoaded
+from inference_runtime.models.http_client import NETWORK_ERRORS, UNTRUSTED, Connection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from http.client import HTTPResponse
+    from typing import Final, TypeVar
+
+    from inference_runtime.models.store import Request, Store
+
+    Result = TypeVar("Result")
+
+# Large enough that a range costs little more than its bytes, and in the span that Amazon names:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-guidelines.html
+RANGE_BYTES: Final = 8 << 20
+ATTEMPTS: Final = 5
+
+_FIRST_DELAY_SECONDS = 0.1
+_MAX_FOLLOWS = 5
+_MAX_ERROR_BYTES = 64 << 10
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
+# Amazon S3, Google Cloud Storage and Azure name the reason of a refusal alike.
+_REASON = re.compile(rb"<Code>([^<]+)</Code>")
+
+
+class Busy(Exception):
+    """The server asks for patience, or broke off: worth another try."""
+
+
+class RemoteFile:
+    """An object as its first answer showed it.
+
+    Attributes:
+        name: its path in the store.
+        uri: for messages.
+        size: in bytes.
+        etag: changes with the content. The time of its last change where the server has no ETag,
+            and empty where it has neither.
+        ranged: whether the server gives a part of it when asked to.
+        first: the answer, its body not read yet, and the connection that it came on.
+    """
+
+    __slots__ = ("etag", "first", "name", "ranged", "size", "uri")
+
+    def __init__(self, name: str, uri: str, connection: Connection, answer: HTTPResponse) -> None:
+        self.name = name
+        self.uri = uri
+        self.etag = _etag(answer)
+        self.size = _total_size(answer, uri)
+        self.ranged = answer.status == HTTPStatus.PARTIAL_CONTENT
+        self.first: tuple[Connection, HTTPResponse] | None = (connection, answer)
+
+    @property
+    def range_bytes(self) -> int:
+        """How much of it one request asks for."""
+        return RANGE_BYTES if self.ranged else self.size
+
+    @property
+    def identity(self) -> str:
+        """Tells this content from any other, under this name or another."""
+        return f"{self.uri} {self.size} {self.etag}"
+
+    def close(self) -> None:
+        """Let the first answer go unread."""
+        if self.first is not None:
+            self.first[0].close()
+            self.first = None
+
+
+class Reader:
+    """Reads the objects of one store.
+
+    Args:
+        store: where they are.
+        timeout: seconds without a byte before a request is tried again.
+    """
+
+    def __init__(self, store: Store, timeout: float) -> None:
+        self._store = store
+        self._timeout = timeout
+        self._idle: deque[Connection] = deque()
+
+    def probe(self, name: str) -> RemoteFile:
+        """Ask for an object: what the answer tells, with its first range under way.
+
+        Raises:
+            ModelNotLoaded: it cannot be had; the message says why and what to do.
+        """
+        uri = self._store.uri + name
+        connection = self.take()
+        answer = self.retried(uri, lambda: self._get_range(connection, name, 0, RANGE_BYTES))
+        return RemoteFile(name, uri, connection, answer)
+
+    def names(self) -> list[str]:
+        """The paths of all objects in the store.
+
+        Raises:
+            ModelNotLoaded: they cannot be listed; the message says why and what to do.
+        """
+        names: list[str] = []
+        marker = ""
+        while True:
+            page = self.retried(self._store.uri, partial(self._list, marker))
+            found, marker = self._store.parse_list(page)
+            names += found
+            if not marker:
+                return names
+
+    def get(self, connection: Connection, file: RemoteFile, start: int, end: int) -> HTTPResponse:
+        """Ask for the bytes from ``start`` to before ``end`` of an object.
+
+        Raises:
+            ModelNotLoaded: it is refused, or is no longer what it was.
+            Busy: another try makes sense, as it does with ``NETWORK_ERRORS``.
+        """
+        answer = self._get_range(connection, file.name, start, end, file)
+        if _etag(answer) != file.etag or _total_size(answer, file.uri) != file.size:
+            raise _changed(file.uri)
+        given = _range(answer) if answer.status == HTTPStatus.PARTIAL_CONTENT else (0, file.size)
+        if given != (start, end):
+            raise Busy(f"the server gives the bytes {given} where {(start, end)} were asked for")
+        return answer
+
+    def retried(
+        self, uri: str, attempt: Callable[[], Result], pause: Callable[[float], object] = sleep
+    ) -> Result:
+        """What ``attempt`` gives, tried again, with growing pauses, while the network fails.
+
+        Raises:
+            ModelNotLoaded: it failed too often.
+        """
+        for number in range(1, ATTEMPTS):
+            try:
+                return attempt()
+            except UNTRUSTED as error:
+                raise ModelNotLoaded(f"{uri}: its server is not trusted: {error}") from error
+            except (Busy, *NETWORK_ERRORS):
+                pause(_delay(number))
+        try:
+            return attempt()
+        except (Busy, *NETWORK_ERRORS) as error:
+            raise self._unreachable(uri, error) from error
+
+    def take(self) -> Connection:
+        """A connection that nobody uses, or a new one."""
+        try:
+            return self._idle.popleft()
+        except IndexError:
+            return Connection(self._timeout)
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep a connection for another request; its last answer is read to its end."""
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        """End all connections that nobody uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _get_range(
+        self,
+        connection: Connection,
+        name: str,
+        start: int,
+        end: int,
+        known: RemoteFile | None = None,
+    ) -> HTTPResponse:
+        headers = {"range": f"bytes={start}-{end - 1}", "accept-encoding": "identity"}
+        if known is not None and known.etag.startswith('"'):  # a weak ETag never matches
+            headers["if-match"] = known.etag
+        return self._get(connection, name, lambda: self._store.request(name, headers))
+
+    def _list(self, marker: str) -> bytes:
+        connection = self.take()
+        answer = self._get(connection, "", lambda: self._store.list_request(marker))
+        body = answer.read()
+        self.give_back(connection)
+        return body
+
+    def _get(
+        self, connection: Connection, name: str, request: Callable[[], Request]
+    ) -> HTTPResponse:
+        for _ in range(_MAX_FOLLOWS):
+            answer = connection.send(request())
+            if answer.status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+                return answer
+            reason = _reason(answer)
+            headers = {header.lower(): value for header, value in answer.getheaders()}
+            if not self._store.follow(name, answer.status, headers):
+                break
+        if answer.status in _BUSY:
+            raise Busy(f"the server answers {reason}")
+        raise _refused(self._store.uri + name, answer.status, reason, self._store.access)
+
+    def _unreachable(self, uri: str, error: Exception) -> ModelNotLoaded:
+        return ModelNotLoaded(
+            f"{uri} cannot be fetched, after {ATTEMPTS} tries: {error or type(error).__name__}."
+            " Check that this process can reach it (network, DNS, a VPC endpoint); a slow server"
+            f" needs a larger INFERENCE_FETCH_TIMEOUT_SECONDS, which is {self._timeout:g}"
+        )
+
+
+def _etag(answer: HTTPResponse) -> str:
+    return answer.getheader("etag") or answer.getheader("last-modified") or ""
+
+
+def _total_size(answer: HTTPResponse, uri: str) -> int:
+    text = answer.getheader("content-length") or ""
+    if answer.status == HTTPStatus.PARTIAL_CONTENT:
+        text = answer.getheader("content-range", "").rpartition("/")[2]
+    if not text.isdecimal():
+        raise ModelNotLoaded(f"{uri}: its server does not tell its size; store it elsewhere")
+    if text == "0":
+        raise ModelNotLoaded(f"{uri} is empty: upload it again")
+    return int(text)
+
+
+def _range(answer: HTTPResponse) -> tuple[int, int] | None:
+    """The first byte of a part, and the one after its last."""
+    match = _CONTENT_RANGE.match(answer.getheader("content-range", ""))
+    return (int(match[1]), int(match[2]) + 1) if match else None
+
+
+def _reason(answer: HTTPResponse) -> str:
+    """The status, and the server's name for what is wrong, from the start of the body."""
+    match = _REASON.search(answer.read(_MAX_ERROR_BYTES))
+    return f"{answer.status} {match[1].decode(errors='replace') if match else answer.reason}"
+
+
+def _refused(uri: str, status: int, reason: str, access: str) -> ModelNotLoaded:
+    match status:
+        case HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
+            return ModelNotLoaded(f"{uri} does not exist ({reason}): check MODEL_URI")
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            return ModelNotLoaded(f"{uri} is refused ({reason}): {access}")
+        case HTTPStatus.PRECONDITION_FAILED:
+            return _changed(uri)
+        case HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return ModelNotLoaded(f"{uri} is empty: upload it again")
+    return ModelNotLoaded(f"{uri} cannot be fetched: the server answers {reason}")
+
+
+def _changed(uri: str) -> ModelNotLoaded:
+    return ModelNotLoaded(
+        f"{uri} changed while it was fetched: start again, and store each version of a model under"
+        " a name of its own"
+    )
+
+
+def _delay(failures: int) -> float:
+    """Seconds before the next try: doubled each time, by chance up to half less, so that many
+    processes do not come back at once.
+    """
+    from random import uniform  # only where a try failed
+
+    longest = _FIRST_DELAY_SECONDS * (1 << failures - 1)
+    return longest * uniform(0.5, 1)  # noqa: S311

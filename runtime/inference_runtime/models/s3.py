@@ -1,0 +1,87 @@
+"""``s3://bucket/key``: Amazon S3, and servers that speak its protocol, without an SDK."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from urllib.parse import quote, unquote_plus, urlencode
+
+from inference_runtime.models.aws_credentials import find_credentials, find_region
+from inference_runtime.models.sigv4 import sign
+from inference_runtime.models.store import Request
+from inference_runtime.models.tokens import Renewed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Instances get new credentials five minutes before the old ones end:
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
+_CREDENTIALS_SECONDS = 240
+_KEY = re.compile(rb"<Key>([^<]*)</Key>")
+_MARKER = re.compile(rb"<NextContinuationToken>([^<]*)</NextContinuationToken>")
+
+
+class S3Store:
+    """A folder in a bucket.
+
+    ``AWS_ENDPOINT_URL_S3`` and ``AWS_ENDPOINT_URL`` name another server. A bucket in another
+    region than this process's is found there.
+
+    Args:
+        bucket: its name.
+        folder: what its keys start with: empty, or with a ``/`` at its end.
+        platform: the variables of ``settings.PLATFORM_VARIABLES``.
+    """
+
+    access = (
+        "allow its role s3:GetObject on it, and s3:ListBucket on the bucket, without which a"
+        " missing object shows as a refusal; with a KMS key also kms:Decrypt"
+    )
+
+    def __init__(self, bucket: str, folder: str, platform: Mapping[str, str]) -> None:
+        self.uri = f"s3://{bucket}/{folder}"
+        self._bucket = bucket
+        self._folder = folder
+        self._platform = platform
+        self._region = find_region(platform)
+        self._credentials = Renewed(lambda: find_credentials(platform), _CREDENTIALS_SECONDS)
+
+    def request(self, name: str, headers: Mapping[str, str]) -> Request:
+        """See ``Store``."""
+        return self._signed(f"/{quote(self._folder + name)}", headers)
+
+    def list_request(self, marker: str) -> Request:
+        """See ``Store``."""
+        query = {"encoding-type": "url", "list-type": "2", "prefix": self._folder}
+        if marker:
+            query = {"continuation-token": marker, **query}
+        return self._signed(f"/?{urlencode(query, quote_via=quote, safe='')}", {})
+
+    def parse_list(self, body: bytes) -> tuple[list[str], str]:
+        """See ``Store``."""
+        keys = [unquote_plus(unescape(key.decode())) for key in _KEY.findall(body)]
+        marker = _MARKER.search(body)
+        names = [key.removeprefix(self._folder) for key in keys]
+        return names, unescape(marker[1].decode()) if marker else ""
+
+    def follow(self, _name: str, _status: int, headers: Mapping[str, str]) -> bool:
+        """See ``Store``: a bucket in another region tells which."""
+        region = headers.get("x-amz-bucket-region", self._region)
+        moved = region != self._region
+        self._region = region
+        return moved
+
+    def _signed(self, path: str, headers: Mapping[str, str]) -> Request:
+        url = self._base() + path
+        return Request(url, sign(url, headers, self._credentials.get(), self._region))
+
+    def _base(self) -> str:
+        custom = self._platform["AWS_ENDPOINT_URL_S3"] or self._platform["AWS_ENDPOINT_URL"]
+        if custom:
+            return f"{custom.rstrip('/')}/{self._bucket}"
+        suffix = "amazonaws.com.cn" if self._region.startswith("cn-") else "amazonaws.com"
+        host = f"s3.{self._region}.{suffix}"
+        # A certificate for *.s3… does not cover names with a dot.
+        by_path = "." in self._bucket
+        return f"https://{host}/{self._bucket}" if by_path else f"https://{self._bucket}.{host}"

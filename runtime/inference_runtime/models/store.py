@@ -1,0 +1,63 @@
+"""What the schemes have in common: a folder of objects behind HTTP."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Protocol
+
+    class Store(Protocol):
+        """A folder of objects.
+
+        Attributes:
+            uri: of the folder, with a ``/`` at its end and without any secret, for messages.
+            access: what lets this process read its objects, for messages.
+        """
+
+        uri: str
+        access: str
+
+        def request(self, name: str, headers: Mapping[str, str]) -> Request:
+            """A ``GET`` of an object, authorised.
+
+            Args:
+                name: the object's path in the folder.
+                headers: to send with it.
+
+            Raises:
+                ModelNotLoaded: there are no credentials.
+            """
+
+        def follow(self, name: str, status: int, headers: Mapping[str, str], /) -> bool:
+            """Whether this answer points elsewhere, and ``request`` from now on goes there."""
+
+        def list_request(self, marker: str, /) -> Request:
+            """A ``GET`` of a page of the names of all objects in the folder.
+
+            Args:
+                marker: of the page; empty for the first.
+
+            Raises:
+                ModelNotLoaded: they cannot be listed, or there are no credentials.
+            """
+
+        def parse_list(self, body: bytes, /) -> tuple[list[str], str]:
+            """The paths of objects in a page, and the next page's marker; empty after the last."""
+
+
+class Request:
+    """An HTTP request without a body.
+
+    Attributes:
+        url: with its scheme, its path and query percent-encoded.
+        headers: by name.
+        method: of HTTP.
+    """
+
+    __slots__ = ("headers", "method", "url")
+
+    def __init__(self, url: str, headers: Mapping[str, str], method: str = "GET") -> None:
+        self.url = url
+        self.headers = dict(headers)
+        self.method = method
