@@ -146,13 +146,16 @@ class DataPlane:
 
     def _cors_headers(self, origin: str | None) -> dict[str, str]:
         allowed = self.settings.cors_origins
-        if origin is None or ("*" not in allowed and origin not in allowed):
+        if not allowed:
             return {}
+        vary = {"vary": "origin"}  # for caches, whether this origin may read the answer or not
+        if origin is None or ("*" not in allowed and origin not in allowed):
+            return vary
         return {
             "access-control-allow-origin": "*" if "*" in allowed else origin,
             "access-control-allow-methods": "GET, POST, OPTIONS",
             "access-control-allow-headers": "content-type, authorization, x-api-key",
-            "vary": "origin",
+            **vary,
         }
 
 

@@ -4,6 +4,12 @@ Each class carries its HTTP status and a stable code. ``dataplane.py`` alone tur
 replies.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class InferenceError(Exception):
     """A failure with a status. ``str(error)`` is safe to show to the caller.
@@ -12,11 +18,13 @@ class InferenceError(Exception):
         status: the HTTP status.
         code: a stable, machine-readable name.
         retry_after: seconds after which another try makes sense; ``None`` where it makes none.
+        allow: the methods that the path has, where another was asked for.
     """
 
     status = 500
     code = "INTERNAL"
     retry_after: int | None = None
+    allow: tuple[str, ...] = ()
 
     @property
     def fault(self) -> str:
@@ -50,6 +58,10 @@ class MethodNotAllowed(InferenceError):
 
     status = 405
     code = "METHOD_NOT_ALLOWED"
+
+    def __init__(self, message: str, allow: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.allow = tuple(allow)
 
 
 class ModelControlOff(InferenceError):

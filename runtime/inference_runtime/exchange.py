@@ -90,6 +90,8 @@ class Exchange:
         )
         if self.error.retry_after is not None:
             self.reply.headers["retry-after"] = str(self.error.retry_after)
+        if self.error.allow:
+            self.reply.headers["allow"] = ", ".join(self.error.allow)
         return True
 
 

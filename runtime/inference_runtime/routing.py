@@ -77,7 +77,9 @@ class Router:
                 return route, named
             allowed.append(route.method)
         if allowed:
-            raise MethodNotAllowed(f"{method} is not allowed on {path}; use {' or '.join(allowed)}")
+            raise MethodNotAllowed(
+                f"{method} is not allowed on {path}; use {' or '.join(allowed)}", allowed
+            )
         raise NotFound(f"there is no path {path!r}; GET /openapi.json lists all")
 
 

@@ -41,6 +41,12 @@ class TensorSpec:
 class Signature:
     """A model's inputs and outputs by name, in the order of its graph.
 
+    Attributes:
+        inputs: specifications by name.
+        outputs: specifications by name.
+        has_rows: whether the first dimension of each is the batch: of any size in all of them, or
+            of one and the same size.
+
     Example:
         >>> from inference_runtime.tensor import FP32, INT64
         >>> signature = Signature(
@@ -50,11 +56,13 @@ class Signature:
         'FP32[batch, 64]'
     """
 
-    __slots__ = ("inputs", "outputs")
+    __slots__ = ("has_rows", "inputs", "outputs")
 
     def __init__(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
         self.inputs = {spec.name: spec for spec in inputs}
         self.outputs = {spec.name: spec for spec in outputs}
+        required = [spec for spec in self.inputs.values() if not spec.optional]
+        self.has_rows = _have_rows([*required, *self.outputs.values()])
 
     def check_inputs(self, tensors: Mapping[str, Tensor]) -> None:
         """Check that ``tensors`` are what the model takes.
@@ -91,6 +99,13 @@ class Signature:
             raise InvalidInput(
                 f"missing input {_listed(missing)}; the inputs are {_listed(self.inputs)}"
             )
+
+
+def _have_rows(specs: list[TensorSpec]) -> bool:
+    if not specs or not all(spec.shape for spec in specs):
+        return False
+    sizes = {spec.shape[0] if isinstance(spec.shape[0], int) else None for spec in specs}
+    return len(sizes) == 1
 
 
 def _check_tensor(spec: TensorSpec, tensor: Tensor) -> None:

@@ -66,7 +66,7 @@ def test_an_input_with_a_default_is_no_second_input() -> None:
 def test_a_fixed_first_dimension_is_no_batch() -> None:
     codec = form(Signature([TensorSpec("state", FP32, [2, 2])], [LABEL]))
     assert codec.decode({"features": [[1, 2], [3, 4]]}).inputs["state"].shape == (2, 2)
-    with pytest.raises(InvalidInput, match=r"takes FP32\[2, 2\]: .*, got shape \[2\]"):
+    with pytest.raises(InvalidInput, match=r"takes FP32\[2, 2\] as 'features', got shape \[2\]"):
         codec.decode({"features": [1, 2]})
 
 
@@ -82,7 +82,7 @@ def test_members_that_are_not_known_are_left_alone() -> None:
         (ONE_INPUT, True, MalformedBody, "the body is a boolean; send an object"),
         (ONE_INPUT, {}, MalformedBody, "the body has neither of 'features' and 'inputs'"),
         (ONE_INPUT, {"features": [1, 2], "inputs": {}}, MalformedBody, "has both of 'features'"),
-        (ONE_INPUT, {"features": 1}, InvalidInput, "one row of 1 dimensions or a batch of 2, got"),
+        (ONE_INPUT, {"features": 1}, InvalidInput, "or one row of it"),
         (ONE_INPUT, {"features": [[[1, 2]]]}, InvalidInput, "got shape [1, 1, 2]"),
         (ONE_INPUT, {"features": [[1, 2], [3]]}, InvalidInput, "input 'pixels' is ragged"),
         (ONE_INPUT, {"features": "12"}, InvalidInput, 'takes numbers (FP32), got "12"'),

@@ -5,7 +5,9 @@ with ``{"predictions": …, "model_version": …}``. Several inputs: ``{"inputs"
 answered with ``{"outputs": {"name": nested}, "model_version": …}``.
 
 A prediction of a model with one output is that output's row; with several, an object of them by
-name. Columns that have labels (a classifier's probabilities) become objects by label.
+name. Where the model's first dimension is no batch, ``predictions`` is the outputs as they are.
+Columns that have labels (a classifier's probabilities) become objects by label.
+
 Members that the form does not know are left alone, as orchestrators pass their own along.
 """
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from inference_runtime.jsonio import Json
-    from inference_runtime.signature import Dimension, Signature
+    from inference_runtime.signature import Dimension, Signature, TensorSpec
 
 _ROW, _BATCH, _NAMED = "row", "batch", "named"
 
@@ -87,9 +89,20 @@ class SimpleForm:
         member: dict[str, Json] = (
             {"outputs": values}
             if call.form is _NAMED
-            else {"predictions": _predictions(call, outputs, values)}
+            else {"predictions": self._predictions(call, outputs, values)}
         )
         return {**member, "model_version": self._model_version}
+
+    def _predictions(
+        self, call: Call, outputs: Mapping[str, Tensor], values: dict[str, Json]
+    ) -> Json:
+        rows = call.batch_size
+        if not self._signature.has_rows or any(t.shape[0] != rows for t in outputs.values()):
+            return _only(values)
+        predictions = [
+            _only(dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)
+        ]
+        return predictions[0] if call.form is _ROW else predictions
 
     def _decode_features(self, features: Json) -> Call:
         required = [spec for spec in self._signature.inputs.values() if not spec.optional]
@@ -100,14 +113,14 @@ class SimpleForm:
             )
         (spec,) = required
         tensor = nested.decode(features, spec.datatype, spec.name)
-        if len(tensor.shape) == len(spec.shape):
+        if _fits(tensor.shape, spec.shape):
             return Call({spec.name: tensor}, _BATCH)
-        if len(tensor.shape) == len(spec.shape) - 1 and _takes_one(spec.shape[0]):
+        if spec.shape and _fits((1, *tensor.shape), spec.shape):
             row = Tensor(tensor.datatype, (1, *tensor.shape), tensor.buffer)
             return Call({spec.name: row}, _ROW)
+        allowed = f"{spec} or one row of it" if _has_one_row(spec) else str(spec)
         raise InvalidInput(
-            f"input {spec.name!r} takes {spec}: 'features' is one row of {len(spec.shape) - 1}"
-            f" dimensions or a batch of {len(spec.shape)}, got shape {list(tensor.shape)}"
+            f"input {spec.name!r} takes {allowed} as 'features', got shape {list(tensor.shape)}"
         )
 
     def _decode_named(self, inputs: Json) -> Call:
@@ -139,18 +152,14 @@ class SimpleForm:
         return f'{{"inputs": {{{inputs}}}}}'
 
 
-def _takes_one(dimension: Dimension) -> bool:
-    return dimension == 1 or not isinstance(dimension, int)
+def _has_one_row(spec: TensorSpec) -> bool:
+    return bool(spec.shape) and (spec.shape[0] == 1 or not isinstance(spec.shape[0], int))
 
 
-def _predictions(call: Call, outputs: Mapping[str, Tensor], values: dict[str, Json]) -> Json:
-    rows = call.batch_size
-    if any(not tensor.shape or tensor.shape[0] != rows for tensor in outputs.values()):
-        return _only(values)  # Not row by row: the outputs as they are.
-    predictions = [
-        _only(dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)
-    ]
-    return predictions[0] if call.form is _ROW else predictions
+def _fits(sizes: tuple[int, ...], shape: tuple[Dimension, ...]) -> bool:
+    return len(sizes) == len(shape) and all(
+        want == size or not isinstance(want, int) for want, size in zip(shape, sizes, strict=True)
+    )
 
 
 def _only(values: dict[str, Json]) -> Json:

@@ -63,9 +63,12 @@ class Traces:
         """Make the spans of one request."""
         if exchange.batch_size is None or exchange.entry is None:
             return
-        parts = exchange.watch.milliseconds
+        parts = {
+            name.removesuffix("_ms"): int(milliseconds * _NANOSECONDS_PER_MILLISECOND)
+            for name, milliseconds in exchange.watch.milliseconds.items()
+        }
         end = time.time_ns()
-        start = end - int(sum(parts.values()) * _NANOSECONDS_PER_MILLISECOND)
+        start = end - sum(parts.values())
         span = self._tracer.start_span(
             "infer",
             context=self._propagator.extract(exchange.request.headers),
@@ -82,11 +85,9 @@ class Traces:
         if exchange.error is not None and exchange.error.fault == "server":
             span.set_status(StatusCode.ERROR, str(exchange.error))
         within = set_span_in_context(span)
-        for name, milliseconds in parts.items():
-            part = self._tracer.start_span(
-                name.removesuffix("_ms"), context=within, start_time=start
-            )
-            start += int(milliseconds * _NANOSECONDS_PER_MILLISECOND)
+        for name, nanoseconds in parts.items():
+            part = self._tracer.start_span(name, context=within, start_time=start)
+            start += nanoseconds
             part.end(start)
         span.end(end)
 
