@@ -49,6 +49,8 @@ class RuntimeApi:
         requests: every request's method and path, in order.
         status: of the answer to what the client posts.
         extra: headers that come with each event.
+        seconds_left: from an event to its deadline.
+        connections: how many were opened so far.
     """
 
     def __init__(self) -> None:
@@ -56,6 +58,8 @@ class RuntimeApi:
         self.requests: list[str] = []
         self.status = 202
         self.extra: dict[str, str] = {}
+        self.seconds_left: float = TIMEOUT_S
+        self.connections = 0
         self._events: Queue[tuple[bytes, str]] = Queue()
         self._closed = Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -97,6 +101,10 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
+        def setup(self) -> None:
+            super().setup()
+            api.connections += 1
+
         def do_GET(self) -> None:
             api.requests.append(f"GET {self.path}")
             if self.path == f"{EXTENSION}/event/next":
@@ -126,7 +134,7 @@ def _handler(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
             headers = {
                 "Content-Type": "application/json",  # awslambdaric crashes without it
                 "Lambda-Runtime-Aws-Request-Id": request_id,
-                "Lambda-Runtime-Deadline-Ms": str(int((time.time() + TIMEOUT_S) * 1000)),
+                "Lambda-Runtime-Deadline-Ms": str(int((time.time() + api.seconds_left) * 1000)),
                 "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-west-1:0:function:f",
             }
             self._reply(200, headers | api.extra, event)

@@ -92,6 +92,5 @@ def too_large(size: int, largest: int) -> AnswerTooLarge:
     """Why an answer of ``size`` bytes is not sent."""
     return AnswerTooLarge(
         f"the answer takes {size:,} bytes, and AWS Lambda carries {largest:,}: send smaller"
-        " batches, ask for fewer outputs, ask for binary outputs, or have the function stream its"
-        " answers"
+        " batches, ask for fewer outputs, or have the function stream its answers"
     )
