@@ -16,6 +16,8 @@ from inference_runtime.routing import Route, Router
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from inference_runtime.engine import Cancellation
     from inference_runtime.errors import InferenceError
     from inference_runtime.exchange import ErrorBody
@@ -31,12 +33,15 @@ class DataPlane:
     Args:
         repository: the models.
         settings: of this process.
+
+    Attributes:
+        simple: answers the simple form.
     """
 
     def __init__(self, repository: ModelRepository, settings: Settings) -> None:
         self.repository = repository
         self.settings = settings
-        self._simple = SimpleEndpoints(repository, settings)
+        self.simple = SimpleEndpoints(repository, settings)
         self._open_inference = OpenInferenceEndpoints(repository, settings)
         self._observers = observers.create(settings)
         self._router = Router(self._routes())
@@ -59,7 +64,7 @@ class DataPlane:
         Raises:
             InferenceError: what is ours, so that the platform counts and retries it.
         """
-        protocol = self._protocol(payload)
+        protocol = self.protocol(payload)
         request = Request("POST", "", {}, b"", request_id, cancellation)
         exchange = Exchange(request, protocol.error_body)
         answer: Json = None
@@ -74,7 +79,7 @@ class DataPlane:
 
     def refuse_payload(self, payload: Json, error: InferenceError, request_id: str) -> Json:
         """The answer to a payload that an adapter will not pass on, or whose answer it refuses."""
-        protocol = self._protocol(payload)
+        protocol = self.protocol(payload)
         exchange = Exchange(Request("POST", "", {}, b"", request_id), protocol.error_body)
         with exchange:
             raise error
@@ -89,7 +94,7 @@ class DataPlane:
         return self._finish(exchange)
 
     def _routes(self) -> list[Route]:
-        routes = [*self._simple.routes(), *self._open_inference.routes()]
+        routes = [*self.simple.routes(), *self._open_inference.routes()]
         for observer in self._observers:
             routes.extend(observer.routes())
         return [*routes, Route("GET", "/openapi.json", self._openapi)]
@@ -117,18 +122,23 @@ class DataPlane:
             )
         return decompress(request.body, request.headers.get("content-encoding", ""), limit)
 
-    def _protocol(self, payload: Json) -> SimpleEndpoints | OpenInferenceEndpoints:
-        return self._open_inference if _is_open_inference(payload) else self._simple
-
     def _error_body(self, path: str) -> ErrorBody:
         """Each protocol's clients parse their own form of error."""
         is_protocol = path == "/v2" or path.startswith("/v2/")
-        return self._open_inference.error_body if is_protocol else self._simple.error_body
+        return self._open_inference.error_body if is_protocol else self.simple.error_body
 
     def _finish(self, exchange: Exchange) -> Reply:
         exchange.reply.headers |= self._cors_headers(exchange.request.headers.get("origin"))
         self._observe(exchange)
         return exchange.reply
+
+    def protocol(self, payload: Json) -> SimpleEndpoints | OpenInferenceEndpoints:
+        """What answers a parsed request, by its content."""
+        return self._open_inference if _is_open_inference(payload) else self.simple
+
+    def add_routes(self, routes: Sequence[Route]) -> None:
+        """Have ``routes`` answered from now on, before any others of the same paths."""
+        self._router = Router((*routes, *self._router.routes))
 
     def add_observer(self, observer: Observer) -> None:
         """Have ``observer`` told of each request from now on."""

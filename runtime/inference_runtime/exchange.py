@@ -31,11 +31,12 @@ class Exchange:
         watch: the parts queue (where the host has one), decode, run and encode, as far as the
             request came.
         error: what was raised instead of an answer.
+        error_body: shows it as the caller's protocol does.
         reply: the answer.
     """
 
     __slots__ = (
-        "_error_body", "batch_size", "body", "entry", "error", "parameters", "reply", "request",
+        "batch_size", "body", "entry", "error", "error_body", "parameters", "reply", "request",
         "watch",
     )  # fmt: skip
 
@@ -50,7 +51,7 @@ class Exchange:
             self.watch.lap("queue")
         self.error: InferenceError | None = None
         self.reply = Reply(200, {}, b"")
-        self._error_body = error_body
+        self.error_body = error_body
 
     def run(
         self, entry: Entry, inputs: dict[str, Tensor], outputs: list[str] | None = None
@@ -86,7 +87,7 @@ class Exchange:
         if self.error.status == 500:
             log_exception("request failed", raised, request_id=self.request.request_id)
         self.reply = json_reply(
-            self._error_body(self.error, self.request.request_id), self.error.status
+            self.error_body(self.error, self.request.request_id), self.error.status
         )
         if self.error.retry_after is not None:
             self.reply.headers["retry-after"] = str(self.error.retry_after)

@@ -43,6 +43,11 @@ class Call:
         self.form = form
 
     @property
+    def is_row(self) -> bool:
+        """Whether it is one row without a batch around it, and so is its prediction."""
+        return self.form is _ROW
+
+    @property
     def batch_size(self) -> int:
         """Rows of the first input; 1 for a scalar."""
         shape = next(iter(self.inputs.values())).shape if self.inputs else ()
@@ -85,24 +90,25 @@ class SimpleForm:
 
     def encode(self, call: Call, outputs: Mapping[str, Tensor]) -> dict[str, Json]:
         """Write the answer to ``call``."""
-        values = {name: self._readable(tensor) for name, tensor in outputs.items()}
         member: dict[str, Json] = (
-            {"outputs": values}
+            {"outputs": self._values(outputs)}
             if call.form is _NAMED
-            else {"predictions": self._predictions(call, outputs, values)}
+            else {"predictions": self.predictions(call, outputs)}
         )
         return {**member, "model_version": self._model_version}
 
-    def _predictions(
-        self, call: Call, outputs: Mapping[str, Tensor], values: dict[str, Json]
-    ) -> Json:
+    def predictions(self, call: Call, outputs: Mapping[str, Tensor]) -> Json:
+        """A prediction for each row of ``call``, or the only one when it is a single row; the
+        outputs as they are when the model does not answer row by row.
+        """
+        values = self._values(outputs)
         rows = call.batch_size
         if not self._signature.has_rows or any(t.shape[0] != rows for t in outputs.values()):
             return _only(values)
         predictions = [
             _only(dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)
         ]
-        return predictions[0] if call.form is _ROW else predictions
+        return predictions[0] if call.is_row else predictions
 
     def _decode_features(self, features: Json) -> Call:
         required = [spec for spec in self._signature.inputs.values() if not spec.optional]
@@ -137,6 +143,9 @@ class SimpleForm:
             name: nested.decode(value, known[name].datatype, name) for name, value in inputs.items()
         }
         return Call(tensors, _NAMED)
+
+    def _values(self, outputs: Mapping[str, Tensor]) -> dict[str, Json]:
+        return {name: self._readable(tensor) for name, tensor in outputs.items()}
 
     def _readable(self, tensor: Tensor) -> Json:
         values = nested.encode(tensor, self._non_finite)

@@ -19,6 +19,8 @@ import uvicorn
 from inference_runtime.adapters.azure_functions import AzureFunctions
 from inference_runtime.adapters.http.application import Application
 from inference_runtime.adapters.http.connection import Connection
+from inference_runtime.endpoints.sagemaker import SageMakerEndpoints
+from inference_runtime.endpoints.vertex import VertexEndpoints
 from inference_runtime.errors import NotReady
 from inference_runtime.telemetry import log, log_exception
 
@@ -49,6 +51,8 @@ _BPF_RETURN: Final = 0x06
 
 def run(plane: DataPlane, settings: Settings, listener: socket) -> None:
     """Serve until a signal, and then until every request is answered."""
+    plane.add_routes(SageMakerEndpoints(plane).routes())
+    plane.add_routes(VertexEndpoints(plane).routes())
     logging.getLogger("uvicorn").addHandler(_LogLines(logging.WARNING))
     Connection.read_timeout_seconds = settings.read_timeout_seconds
     on_azure = settings.azure_functions_port is not None
