@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
+    from cdk_inference.aws.keep_warm import KeepWarm
     from cdk_inference.aws.ml_inference_function import MLInferenceFunction
     from cdk_inference.aws.packaging import Packaging
+    from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool, WarmSchedule
+    from cdk_inference.aws.warm_strategy import WarmStrategy
     from cdk_inference.errors import PackagingError
     from cdk_inference.model import InferenceModel, TensorSpec
     from cdk_inference.validation import ConfigurationError
@@ -25,10 +28,14 @@ __all__ = [
     "ConfigurationError",
     "InferenceHttpApi",
     "InferenceModel",
+    "KeepWarm",
     "MLInferenceFunction",
     "Packaging",
     "PackagingError",
+    "ProvisionedWarmPool",
     "TensorSpec",
+    "WarmSchedule",
+    "WarmStrategy",
 ]
 
 _HOMES = {
@@ -36,10 +43,14 @@ _HOMES = {
     "ConfigurationError": "validation",
     "InferenceHttpApi": "aws.inference_http_api",
     "InferenceModel": "model",
+    "KeepWarm": "aws.keep_warm",
     "MLInferenceFunction": "aws.ml_inference_function",
     "Packaging": "aws.packaging",
     "PackagingError": "errors",
+    "ProvisionedWarmPool": "aws.provisioned_warm_pool",
     "TensorSpec": "model",
+    "WarmSchedule": "aws.provisioned_warm_pool",
+    "WarmStrategy": "aws.warm_strategy",
 }
 
 

@@ -11,6 +11,9 @@ MODEL_NAME: Final = "MODEL_NAME"
 MODEL_VERSION: Final = "MODEL_VERSION"
 PREDICT_PATH: Final = "INFERENCE_PREDICT_PATH"
 
+# Set by Lambda, to "snap-start" among others.
+INITIALIZATION_TYPE: Final = "AWS_LAMBDA_INITIALIZATION_TYPE"
+
 # Environment variables that constructs set, and that users therefore may not.
 RESERVED_ENVIRONMENT: Final = frozenset({MODEL_URI, MODEL_NAME, MODEL_VERSION, PREDICT_PATH})
 
@@ -20,6 +23,9 @@ HEALTH_PATH: Final = "/health"
 RUNTIME_PACKAGE: Final = "inference_runtime"
 AWS_LAMBDA_HANDLER: Final = "inference_runtime.adapters.aws_lambda.handler"
 
+# How long, at most, a warm-up call keeps an environment busy.
+WARM_UP_HOLD_LIMIT_MS: Final = 10_000
+
 MODELS_FOLDER: Final = "models"
 MODEL_FILE: Final = "model.onnx"
 
@@ -27,3 +33,8 @@ MODEL_FILE: Final = "model.onnx"
 def model_uri(name: str) -> str:
     """The ``MODEL_URI`` of the model ``name`` in an artifact, relative as the runtime expects."""
     return f"{MODELS_FOLDER}/{name}/{MODEL_FILE}"
+
+
+def warm_up_event(hold_ms: int) -> dict[str, object]:
+    """The event that has the Lambda runtime be busy for ``hold_ms`` and run nothing."""
+    return {"warmup": True, "hold_ms": hold_ms}

@@ -38,6 +38,18 @@ LAMBDA_ONE_VCPU_MB: Final = 1_769
 LAMBDA_PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14")
 LAMBDA_DEFAULT_PYTHON: Final = "3.13"
 
+# SnapStart: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html
+LAMBDA_SNAP_START_PYTHON_VERSIONS: Final = ("3.12", "3.13", "3.14")
+LAMBDA_SNAP_START_EPHEMERAL_STORAGE_MB: Final = 512
+
+# The least and the most that target tracking aims at, as a share of the provisioned environments.
+# https://docs.aws.amazon.com/autoscaling/application/userguide/services-that-can-integrate-lambda.html
+LAMBDA_SCALING_UTILIZATION: Final = (0.1, 0.9)
+
+# As many iterations of an inline map run at the same time.
+# https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html
+KEEP_WARM_ENVIRONMENTS: Final = Limit(1, 40, "environments")
+
 # Set by Lambda, and refused by it in a function's own environment.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 LAMBDA_RESERVED_ENVIRONMENT: Final = frozenset(

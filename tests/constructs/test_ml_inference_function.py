@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,9 @@ from cdk_inference import (
     MLInferenceFunction,
     Packaging,
 )
+from cdk_inference.artifact import PackageTarget
 from cdk_inference.aws.memory import default_memory_mb, least_memory_mb
+from cdk_inference.aws.packaging import lambda_platform
 from cdk_inference.context import LOCAL
 from cdk_inference.contract import RESERVED_ENVIRONMENT
 from cdk_inference.limits import (
@@ -71,6 +72,7 @@ def test_maximal_template(stack: Stack, model: InferenceModel, snapshot: Snapsho
         ephemeral_storage=Size.gibibytes(1),
         environment={"INFERENCE_THREADS": "1"},
         log_retention=logs.RetentionDays.ONE_YEAR,
+        reserved_concurrency=50,
     )
     function.add_http_api("/v1/scale")
     function.grant_invoke(iam.AccountRootPrincipal())
@@ -241,6 +243,7 @@ def test_memory_follows_the_models_size(stack: Stack, model: InferenceModel) -> 
         ({"python_version": "3.9", "packaging": Packaging.ZIP}, "python_version is '3.9'"),
         ({"base_image": "python:3", "packaging": Packaging.ZIP}, "base_image is 'python:3'"),
         ({"environment": {"BIG": "x" * 4096}}, "environment has 4160 bytes"),
+        ({"reserved_concurrency": 0}, "reserved_concurrency is 0"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -298,15 +301,14 @@ def test_for_the_emulator_everything_is_a_zip_for_this_machine(
     stack = new_stack({LOCAL: local})
     MLInferenceFunction(stack, "Scale", model=model, packaging=Packaging.IMAGE)
     template = synthesize(stack)
-    runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    template.has_resource_properties("AWS::Lambda::Function", {"Runtime": runtime})
+    template.has_resource_properties("AWS::Lambda::Function", {"Runtime": "python3.13"})
     template.resource_count_is("AWS::Lambda::LayerVersion", 2)
+    platform = lambda_platform(stack, Packaging.IMAGE, lambda_.Architecture.X86_64, "3.13")
+    assert platform.target == PackageTarget.host()
 
 
 @given(st.sampled_from(["false", False, None]))
 def test_any_other_value_of_that_context_changes_nothing(value: object) -> None:
-    from cdk_inference.aws.packaging import lambda_platform
-
     stack = new_stack({LOCAL: value})
     platform = lambda_platform(stack, Packaging.IMAGE, lambda_.Architecture.X86_64, "3.13")
     assert not platform.local

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Token
-
+from cdk_inference.aws.tokens import are_known
 from cdk_inference.contract import (
     MODEL_NAME,
     MODEL_URI,
@@ -59,7 +58,7 @@ def _check_name(name: str, problems: Problems) -> None:
 
 
 def _check_size(environment: Mapping[str, str], problems: Problems) -> None:
-    known = (text for text in (*environment, *environment.values()) if not _is_token(text))
+    known = (text for text in (*environment, *environment.values()) if are_known(text))
     size = sum(len(text.encode()) for text in known)
     if size > LAMBDA_ENVIRONMENT_BYTES:
         problems.add(
@@ -67,7 +66,3 @@ def _check_size(environment: Mapping[str, str], problems: Problems) -> None:
             allowed=f"Lambda allows {LAMBDA_ENVIRONMENT_BYTES}",
             remedy="put long values into a parameter or secret and read them from there",
         )
-
-
-def _is_token(text: str) -> bool:
-    return bool(Token.is_unresolved(text))

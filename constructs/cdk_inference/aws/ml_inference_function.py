@@ -20,6 +20,8 @@ from cdk_inference.aws.packaging import (
     lambda_platform,
     package,
 )
+from cdk_inference.aws.tokens import are_known
+from cdk_inference.aws.warm_strategy import WarmStrategy
 from cdk_inference.contract import DEFAULT_PREDICT_PATH, PREDICT_PATH
 from cdk_inference.limits import (
     LAMBDA_DEFAULT_PYTHON,
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
     from aws_cdk import aws_apigatewayv2 as apigwv2
     from aws_cdk import aws_cloudwatch as cloudwatch
 
+    from cdk_inference.aws.keep_warm import KeepWarm
     from cdk_inference.aws.metrics import MetricOptions
+    from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool
     from cdk_inference.model import InferenceModel
 
 
@@ -67,6 +71,11 @@ class MLInferenceFunction(Construct):
             own: 4 KB together. A volatile value, such as a build number, publishes a new version
             of an unchanged model at each deploy.
         log_retention: how long logs are kept. Default: one month.
+        reserved_concurrency: how many requests run at the same time at most, each in an environment
+            of its own, 1 or more; the rest gets 429. It is taken from what the account's other
+            functions share. Default: whatever the account has left.
+        warm_strategy: how callers are spared cold starts. Default: :meth:`WarmStrategy.none`, which
+            costs nothing.
 
     Attributes:
         function: the function. Do not call it directly: that is ``$LATEST``.
@@ -74,6 +83,14 @@ class MLInferenceFunction(Construct):
         log_group: the function's logs, kept when the stack is deleted.
         role: the function's own, allowed to write its logs and traces and nothing else.
         model: what it serves.
+        memory_size: as given, or chosen.
+        timeout: as given, or 30 seconds.
+        python_version: as given, or Lambda's default here.
+        ephemeral_storage: as given, or 512 MB.
+        reserved_concurrency: as given.
+        warm_strategy: as given.
+        warm_capacity: what keeps environments warm, made by ``warm_strategy`` or later; ``None``
+            while nothing does.
 
     Raises:
         ConfigurationError: something cannot work; the message lists everything that cannot.
@@ -91,6 +108,13 @@ class MLInferenceFunction(Construct):
     log_group: Final[logs.LogGroup]
     role: Final[iam.Role]
     model: Final[InferenceModel]
+    memory_size: Final[Size]
+    timeout: Final[Duration]
+    python_version: Final[str]
+    ephemeral_storage: Final[Size]
+    reserved_concurrency: Final[int | None]
+    warm_strategy: Final[WarmStrategy]
+    warm_capacity: ProvisionedWarmPool | KeepWarm | None
 
     def __init__(
         self,
@@ -107,23 +131,33 @@ class MLInferenceFunction(Construct):
         ephemeral_storage: Size | None = None,
         environment: Mapping[str, str] | None = None,
         log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
+        reserved_concurrency: int | None = None,
+        warm_strategy: WarmStrategy | None = None,
     ) -> None:
         super().__init__(scope, id)
         self.model = model
-        memory_size = memory_size or Size.mebibytes(default_memory_mb(model.size_bytes))
-        timeout = timeout or Duration.seconds(30)
+        self.memory_size = memory_size or Size.mebibytes(default_memory_mb(model.size_bytes))
+        self.timeout = timeout or Duration.seconds(30)
+        self.reserved_concurrency = reserved_concurrency
+        self.warm_strategy = warm_strategy or WarmStrategy.none()
+        self.warm_capacity = None
         architecture = architecture or lambda_.Architecture.X86_64
-        ephemeral_storage = ephemeral_storage or Size.mebibytes(LAMBDA_EPHEMERAL_STORAGE.minimum)
+        self.python_version = python_version
+        self.ephemeral_storage = ephemeral_storage or Size.mebibytes(
+            LAMBDA_EPHEMERAL_STORAGE.minimum
+        )
         platform = lambda_platform(self, packaging, architecture, python_version)
 
         problems = Problems(self.node.path)
-        _check_memory(memory_size, model, problems)
-        _check_timeout(timeout, problems)
-        _check_ephemeral_storage(ephemeral_storage, problems)
+        _check_memory(self.memory_size, model, problems)
+        _check_timeout(self.timeout, problems)
+        _check_ephemeral_storage(self.ephemeral_storage, problems)
         _check_python(python_version, problems)
         _check_base_image(base_image, platform, problems)
         variables = function_environment(model, environment or {}, problems)
         check_unzipped_size(model, platform, problems)
+        _check_reserved_concurrency(reserved_concurrency, problems)
+        self.warm_strategy.check(self, problems)
         problems.raise_if_any()
 
         self.log_group = logs.LogGroup(
@@ -143,14 +177,20 @@ class MLInferenceFunction(Construct):
             runtime=artifact.runtime,
             layers=artifact.layers,
             architecture=platform.architecture,
-            memory_size=memory_size.to_mebibytes(),
-            timeout=timeout,
-            ephemeral_storage_size=ephemeral_storage,
+            memory_size=self.memory_size.to_mebibytes(),
+            timeout=self.timeout,
+            ephemeral_storage_size=self.ephemeral_storage,
             environment=variables,
             role=self.role,
             log_group=self.log_group,
             tracing=lambda_.Tracing.ACTIVE,
             description=f"Serves the ONNX model {model.name}",
+            reserved_concurrent_executions=reserved_concurrency,
+            snap_start=(
+                lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS
+                if self.warm_strategy.is_snap_start
+                else None
+            ),
         )
         acknowledge(self.role, "IAM5[Resource::*]", "X-Ray's actions take no resource")
         acknowledge(
@@ -176,6 +216,7 @@ class MLInferenceFunction(Construct):
             value=self.alias.function_arn,
             description=f"Invoke this to get a prediction of {model.name}",
         )
+        self.warm_strategy.apply(self)
 
     def add_http_api(
         self,
@@ -248,6 +289,15 @@ def _check_memory(memory_size: Size, model: InferenceModel, problems: Problems) 
 def _check_timeout(timeout: Duration, problems: Problems) -> None:
     if not timeout.is_unresolved():
         problems.check_within("timeout", timeout.to_milliseconds() / 1000, LAMBDA_TIMEOUT)
+
+
+def _check_reserved_concurrency(reserved: int | None, problems: Problems) -> None:
+    if reserved is not None and are_known(reserved) and reserved < 1:
+        problems.add(
+            f"reserved_concurrency is {reserved}",
+            allowed="with less than 1 the function never runs",
+            remedy="give 1 or more, or leave it out",
+        )
 
 
 def _check_ephemeral_storage(size: Size, problems: Problems) -> None:

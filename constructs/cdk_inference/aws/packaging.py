@@ -46,12 +46,14 @@ class LambdaPlatform:
     Attributes:
         packaging: image or zip.
         architecture: the processor.
+        python_version: of Lambda's Python, for example ``3.13``.
         target: what compiled packages in a zip are for.
         local: whether all this is for this machine's emulator.
     """
 
     packaging: Packaging
     architecture: lambda_.Architecture
+    python_version: str
     target: PackageTarget
     local: bool
 
@@ -82,11 +84,14 @@ def lambda_platform(
     python_version: str,
 ) -> LambdaPlatform:
     """What was asked for, or this machine where the app is synthesized for the emulator."""
-    if scope.node.try_get_context(context.LOCAL) in (True, "true"):
-        return LambdaPlatform(Packaging.ZIP, _host_architecture(), PackageTarget.host(), True)
+    if context.is_local(scope):
+        # The emulator runs this machine's Python, whatever the function says.
+        return LambdaPlatform(
+            Packaging.ZIP, _host_architecture(), python_version, PackageTarget.host(), True
+        )
     arm = architecture.name == lambda_.Architecture.ARM_64.name
     target = PackageTarget.linux(python_version, "aarch64" if arm else "x86_64")
-    return LambdaPlatform(packaging, architecture, target, False)
+    return LambdaPlatform(packaging, architecture, python_version, target, False)
 
 
 def check_unzipped_size(
@@ -137,7 +142,7 @@ def _zip(scope: Construct, model: InferenceModel, platform: LambdaPlatform) -> L
         model_archive(model),
     )
     runtime = lambda_.Runtime(
-        f"python{platform.target.python_version}", lambda_.RuntimeFamily.PYTHON
+        f"python{platform.python_version}", lambda_.RuntimeFamily.PYTHON, supports_snap_start=True
     )
     layers = [
         lambda_.LayerVersion(
