@@ -36,11 +36,13 @@ class DataPlane:
 
     Attributes:
         simple: answers the simple form.
+        max_request_bytes: that a body may have.
     """
 
     def __init__(self, repository: ModelRepository, settings: Settings) -> None:
         self.repository = repository
         self.settings = settings
+        self.max_request_bytes = settings.max_request_bytes
         self.simple = SimpleEndpoints(repository, settings)
         self._open_inference = OpenInferenceEndpoints(repository, settings)
         self._observers = observers.create(settings)
@@ -114,12 +116,9 @@ class DataPlane:
         return route.answer(exchange)
 
     def _body(self, request: Request) -> bytes:
-        limit = self.settings.max_request_bytes
+        limit = self.max_request_bytes
         if len(request.body) > limit:
-            raise PayloadTooLarge(
-                f"the body has {len(request.body):,} bytes; at most {limit:,} are allowed: send"
-                " smaller batches"
-            )
+            raise PayloadTooLarge.body(len(request.body), limit)
         return decompress(request.body, request.headers.get("content-encoding", ""), limit)
 
     def _error_body(self, path: str) -> ErrorBody:

@@ -77,6 +77,13 @@ class PayloadTooLarge(InferenceError):
     status = 413
     code = "PAYLOAD_TOO_LARGE"
 
+    @classmethod
+    def body(cls, size: int, limit: int) -> PayloadTooLarge:
+        """For a body of ``size`` bytes, as far as it was read, where ``limit`` are allowed."""
+        return cls(
+            f"the body has {size:,} bytes; at most {limit:,} are allowed: send smaller batches"
+        )
+
 
 class AnswerTooLarge(InferenceError):
     """The answer is larger than the platform carries. The caller can ask for less at once."""
@@ -127,6 +134,13 @@ class ModelFailed(InferenceError):
 
     status = 500
     code = "MODEL_FAILED"
+
+
+class PipelineFailed(InferenceError):
+    """The user's own code around the model failed, and not because of the request."""
+
+    status = 500
+    code = "PIPELINE_FAILED"
 
 
 class InvalidSettings(InferenceError):

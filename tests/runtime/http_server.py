@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -115,7 +115,10 @@ def eventually(look: Callable[[], T], seconds: float = START_SECONDS) -> T:
 def launched(
     folder: Path, arguments: list[str], environ: dict[str, str], *, stdin: bool = False
 ) -> Iterator[Server]:
-    """A process that serves; it is killed at the end. With ``stdin``, that is a pipe."""
+    """A process that serves; it and its children are killed at the end.
+
+    With ``stdin``, its standard input is a pipe.
+    """
     own = {name: text for name, text in os.environ.items() if not _FOREIGN.match(name)}
     log = folder / "server.log"
     with log.open("wb") as output:
@@ -125,11 +128,13 @@ def launched(
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield Server(process, log)
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -141,3 +146,32 @@ def serving(folder: Path, model: str | Path, **environ: str) -> Iterator[Server]
         server.port = server.wait_for("listening")["port"]
         server.wait_for("ready")
         yield server
+
+
+@contextmanager
+def functions_framework(folder: Path, environ: dict[str, str]) -> Iterator[Server]:
+    """Google's Functions Framework with our function, ready to answer."""
+    source = folder / "main.py"
+    source.write_text("from inference_runtime.adapters.google_functions import handler\n")
+    port = _free_port()
+    program = str(Path(sys.executable).with_name("functions-framework"))
+    arguments = [program, "--target=handler", f"--source={source}", f"--port={port}"]
+    with launched(folder, arguments, environ) as server:
+        server.port = port
+        server.wait_for("ready")
+        eventually(lambda: _is_listening(port))
+        yield server
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def _is_listening(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True

@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 import json
-import socket
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.runtime.http_server import HOST, Server, eventually, launched
+from tests.runtime.http_server import Server, eventually, functions_framework
 from tests.runtime.planes import DIGITS
 
 SAMPLES = json.loads(DIGITS.with_name("samples.json").read_text())
-MAIN = "from inference_runtime.adapters.google_functions import handler\n"
-FRAMEWORK = Path(sys.executable).with_name("functions-framework")
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("google")
-    source = folder / "main.py"
-    source.write_text(MAIN)
-    port = free_port()
-    arguments = [str(FRAMEWORK), "--target=handler", f"--source={source}", f"--port={port}"]
     environ = {"MODEL_URI": str(DIGITS), "MODEL_NAME": "m", "INFERENCE_CORS_ORIGINS": "*"}
-    with launched(folder, arguments, environ) as started:
-        started.port = port
-        started.wait_for("ready")
-        eventually(lambda: is_listening(port))
+    with functions_framework(folder, environ) as started:
         yield started
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
-def is_listening(port: int) -> bool:
-    try:
-        socket.create_connection((HOST, port)).close()
-    except ConnectionRefusedError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: str(sample["label"]))

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Members = dict[str, Any]
 
 _INVOCATION_ID: Final = "x-azure-functions-invocationid"
+# Headers, identities and metadata.
+_ENVELOPE_BYTES: Final = 65_536
 # The bodies that the host puts into its JSON as base64.
 _BINARY_TYPES: Final = ("application/octet-stream", "multipart/")
 
@@ -42,10 +44,14 @@ class AzureFunctions:
 
     Args:
         plane: answers what is in them.
+
+    Attributes:
+        max_request_bytes: of a body with its envelope, in which quotes are escaped.
     """
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
+        self.max_request_bytes = 2 * plane.max_request_bytes + _ENVELOPE_BYTES
 
     def handle(self, request: Request) -> Reply:
         """Answer a request of either form. Never raises: an error is a reply."""

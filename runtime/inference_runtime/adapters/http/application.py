@@ -44,7 +44,6 @@ class Application:
         self.scheduler = Scheduler(plane, settings)
         self.draining = False
         self._plane = plane
-        self._max_request_bytes = settings.max_request_bytes
         self._max_readers = settings.max_queue
         self._readers = 0
 
@@ -69,8 +68,8 @@ class Application:
             ClientGone: the client hung up before its end.
         """
         length = request.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._max_request_bytes:
-            raise self._too_large()
+        if length.isdecimal() and int(length) > self._plane.max_request_bytes:
+            raise PayloadTooLarge.body(int(length), self._plane.max_request_bytes)
         first = await receive()
         if not first.get("more_body"):
             return _part(first)
@@ -84,18 +83,12 @@ class Application:
 
     async def _joined(self, message: Message, receive: Receive) -> bytes:
         body = bytearray(_part(message))
-        while len(body) <= self._max_request_bytes:
+        while len(body) <= self._plane.max_request_bytes:
             if not message.get("more_body"):
                 return bytes(body)
             message = await receive()
             body += _part(message)
-        raise self._too_large()
-
-    def _too_large(self) -> PayloadTooLarge:
-        return PayloadTooLarge(
-            f"the body has more than the {self._max_request_bytes:,} bytes that are allowed: send"
-            " smaller batches"
-        )
+        raise PayloadTooLarge.body(len(body), self._plane.max_request_bytes)
 
     async def _send(self, reply: Reply, send: Send) -> None:
         headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers.items()]

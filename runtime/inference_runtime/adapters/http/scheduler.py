@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     class Plane(Protocol):
         """What answers; see ``DataPlane``."""
 
+        max_request_bytes: int
+
         def handle(self, request: Request) -> Reply:
             """Answer a request."""
 
