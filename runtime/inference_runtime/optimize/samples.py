@@ -63,15 +63,14 @@ class Samples:
     def batch(self, rows: int) -> dict[str, Tensor]:
         """One run's input of ``rows`` rows: samples from the first on, again and again.
 
-        Samples that differ in length do not fit one batch; the longest one is repeated then.
+        Samples that differ in length do not fit one batch; the longest one is repeated then, so
+        that times are of the worst case.
         """
         if not self.batchable:
             return self._tensors(self.requests[0])
-        chosen = list(itertools.islice(itertools.cycle(self.requests), rows))
-        if len({_shapes(request) for request in chosen}) > 1:
-            longest = max(self.requests, key=_elements)
-            chosen = [longest] * rows
-        return self._tensors(_stack(chosen))
+        alike = len({_shapes(request) for request in self.requests}) == 1
+        source = self.requests if alike else [max(self.requests, key=_elements)]
+        return self._tensors(_stack(list(itertools.islice(itertools.cycle(source), rows))))
 
     def runs(self) -> list[dict[str, Tensor]]:
         """Every sample once, in as few runs as their shapes and a moderate batch allow."""
@@ -210,12 +209,12 @@ def _as_request(body: Any, signature: Signature, batches: bool) -> Any:
 
 def _rows(arrays: Request) -> list[Request]:
     counts = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
-    if len(set(counts.values())) != 1:
+    if len(set(counts.values())) > 1:
         told = ", ".join(f"{name!r} {count}" for name, count in counts.items())
         raise NotOptimized(f"every input must have the same number of rows, got {told}")
     return [
         {name: array[row : row + 1] for name, array in arrays.items()}
-        for row in range(next(iter(counts.values())))
+        for row in range(next(iter(counts.values()), 1))
     ]
 
 

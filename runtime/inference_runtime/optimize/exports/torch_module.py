@@ -97,7 +97,7 @@ def _check(module: Any, traced: Sequence[Any], names: Sequence[str], target: str
     import onnxruntime as ort
     import torch
 
-    with torch.no_grad():
+    with quiet(), torch.no_grad():
         expected = module(*traced)
     tensors = expected.values() if isinstance(expected, dict) else expected
     tensors = [expected] if isinstance(expected, torch.Tensor) else list(tensors)
