@@ -23,7 +23,7 @@ that serves best beside the original, with a manifest by which the runtime takes
   inference-runtime serve --model build/digits/model.onnx
 
 MODEL is an ONNX file, or package.module:name of a PyTorch module, of a fitted scikit-learn
-estimator, or of a function that returns one; those are exported first.
+estimator, or of a class or function that makes one; those are exported first.
 
 SAMPLES are real inputs, a hundred or more where you can: a .npz with an array for each input, or a
 .json with requests as the runtime reads them: {"features": [[…], …]} or {"inputs": {…}}, or a list

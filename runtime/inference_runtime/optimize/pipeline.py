@@ -53,7 +53,7 @@ class Task:
 
     Attributes:
         model: an ``.onnx`` file, or ``package.module:name`` of a torch module, of a fitted
-            scikit-learn estimator, or of a function that returns one.
+            scikit-learn estimator, or of a class or function that makes one.
         output: the folder to write. It may exist if an earlier run wrote it.
         samples: a ``.npz`` or ``.json`` file; see ``optimize.samples``. Empty: lossy candidates
             are left out, as made-up input says nothing of what they lose.

@@ -29,8 +29,8 @@ def to_onnx(
 
     Args:
         model: an ``.onnx`` file, or ``package.module:name`` of a torch module, of a fitted
-            scikit-learn estimator, or of a function without arguments that returns one. The
-            module is looked for in the working directory and then as Python does.
+            scikit-learn estimator, or of a class or function that makes one without
+            arguments. The module is looked for in the working directory and then as Python does.
         samples: of its input; exports need one.
         folder: for the export.
         opset: of the export: the version of ONNX's operators.
@@ -59,7 +59,7 @@ def to_onnx(
     else:
         raise NotOptimized(
             f"{model} is a {type(found).__name__}; a torch.nn.Module, a scikit-learn estimator, or"
-            " a function that returns one of these can be exported"
+            " a class or function that makes one of these can be exported"
         )
     return target
 
@@ -71,7 +71,7 @@ def _load(reference: str) -> Any:
         found: Any = importlib.import_module(module_name)
         for name in path.split("."):
             found = getattr(found, name)
-        return found() if inspect.isfunction(found) else found
+        return found() if inspect.isfunction(found) or inspect.isclass(found) else found
     except Exception as error:  # the user's own code
         raise NotOptimized(f"{reference} cannot be had: {type(error).__name__}: {error}") from error
     finally:
