@@ -6,47 +6,63 @@ is imported from here.
 
 from __future__ import annotations
 
+from functools import partial
+
 from inference_runtime.dataplane import DataPlane
 from inference_runtime.errors import InferenceError
 from inference_runtime.repository import Entry, ModelRepository
-from inference_runtime.service import InferenceService
 from inference_runtime.telemetry import Stopwatch, log, process_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from inference_runtime.engine import Engine
+    from inference_runtime.engine.ahead import LoadAhead
+    from inference_runtime.models import FoundModel
+    from inference_runtime.service import InferenceService
     from inference_runtime.settings import Settings
 
 
-def assemble(settings: Settings, threads: int, load_engine: Callable[[], Engine]) -> DataPlane:
-    """A data plane whose model is not loaded yet.
+def assemble(
+    settings: Settings,
+    threads: int,
+    models: Sequence[FoundModel],
+    load: Callable[[FoundModel, Callable[[int], None]], InferenceService],
+    ahead: LoadAhead,
+) -> DataPlane:
+    """A data plane whose models are not loaded yet.
 
     Args:
         settings: of this process.
         threads: of one run, for the log.
-        load_engine: called whenever the model is to be loaded.
+        models: as ``find_models`` gives them.
+        load: makes the service of one of them; it tells the size in bytes before it takes memory.
+        ahead: makes the default one's, and has begun.
     """
+    first = [ahead]
 
-    starts = [process_start()]  # of the process for the first load, of the load for any later one
-
-    def load() -> InferenceService:
-        watch = Stopwatch(starts.pop() if starts else None)
+    def load_entry(model: FoundModel, entry: Entry) -> InferenceService:
+        is_first = bool(first) and entry is repository.default
+        watch = Stopwatch(process_start() if is_first else None)
         watch.lap("imports")
-        service = InferenceService(load_engine())
+        make_room = partial(repository.make_room, entry)
+        if is_first:
+            service = first.pop()()
+            make_room(service.size)
+        else:
+            service = load(model, make_room)
         watch.lap("load")
         _warm_up(service)
         watch.lap("warm_up")
         log(
             "INFO", "ready",
-            model=settings.model_name, model_version=settings.model_version, threads=threads,
-            **watch.milliseconds,
+            model=model.name, model_version=model.version, threads=threads, **watch.milliseconds,
         )  # fmt: skip
         return service
 
-    entry = Entry(settings.model_name, settings.model_version, load)
-    return DataPlane(ModelRepository([entry]), settings)
+    entries = [Entry(model.name, model.version, partial(load_entry, model)) for model in models]
+    repository = ModelRepository(entries, settings.memory_cache_bytes)
+    return DataPlane(repository, settings)
 
 
 def _warm_up(service: InferenceService) -> None:

@@ -1,10 +1,15 @@
-"""The models that this process serves, by name and version, each loading, ready or unloaded."""
+"""The models that this process serves, by name and version, each loading, ready or unloaded.
+
+A model that is ready is not always in memory: older versions are loaded by their first request,
+and where memory is bounded, those that are longest unused make room for others.
+"""
 
 from __future__ import annotations
 
 from threading import Lock
+from time import monotonic
 
-from inference_runtime.errors import InferenceError, NotFound, NotReady
+from inference_runtime.errors import InferenceError, ModelNotLoaded, NotFound, NotReady
 from inference_runtime.statistics import Statistics
 
 TYPE_CHECKING = False
@@ -28,18 +33,30 @@ class Entry:
         version: its version.
         state: ``UNAVAILABLE``, ``LOADING`` or ``READY``.
         reason: why it is not ready; empty when it is.
-        service: answers its requests; only when ready.
-        statistics: counts of them.
+        service: answers its requests; ``None`` where it is not in memory.
+        size: bytes that it takes in memory, or is about to.
+        used_at: when it was last asked for, on the ``time.monotonic`` clock.
+        statistics: counts of its requests.
+
+    Args:
+        name: the model's.
+        version: its version.
+        load: makes the service of the entry that it is given.
     """
 
-    __slots__ = ("_load", "_lock", "name", "reason", "service", "state", "statistics", "version")
+    __slots__ = (
+        "_load", "_lock", "name", "reason", "service", "size", "state", "statistics", "used_at",
+        "version",
+    )  # fmt: skip
 
-    def __init__(self, name: str, version: str, load: Callable[[], InferenceService]) -> None:
+    def __init__(self, name: str, version: str, load: Callable[[Entry], InferenceService]) -> None:
         self.name = name
         self.version = version
         self.state = UNAVAILABLE
         self.reason = "not loaded yet"
         self.service: InferenceService | None = None
+        self.size = 0
+        self.used_at = 0.0
         self.statistics = Statistics()
         self._load = load
         self._lock = Lock()
@@ -54,29 +71,50 @@ class Entry:
             if self.service is not None:
                 return
             self.state, self.reason = LOADING, "loading"
-            try:
-                self.service = self._load()
-            except InferenceError as error:
-                self.state, self.reason = UNAVAILABLE, str(error)
-                raise
-            self.state, self.reason = READY, ""
+            self._make_service()
+
+    def offer(self) -> None:
+        """Have the model loaded by the first request for it."""
+        self.state, self.reason = READY, ""
 
     def unload(self) -> None:
         """Let the model go; runs in flight end first."""
         with self._lock:
-            self.service = None
             self.state, self.reason = UNAVAILABLE, "unloaded"
+            self.service, self.size = None, 0
+
+    def evict(self) -> None:
+        """Let the model go until the next request for it, unless it is loading."""
+        if self._lock.acquire(blocking=False):
+            self.service, self.size = None, 0
+            self._lock.release()
 
     def ready_service(self) -> InferenceService:
-        """The service.
+        """The service, loaded first where the model is ready and not in memory.
 
         Raises:
-            NotReady: it is not loaded.
+            NotReady: it is not ready.
+            ModelNotLoaded: it cannot be loaded; from then on it is not ready.
         """
-        if self.service is None:
-            raise NotReady(
-                f"model {self.name!r} version {self.version!r} is not ready: {self.reason}"
-            )
+        self.used_at = monotonic()
+        service = self.service
+        if service is not None:
+            return service
+        if self.state == READY:  # else whoever loads it holds the lock
+            with self._lock:
+                if self.state == READY:
+                    return self.service or self._make_service()
+        raise NotReady(f"model {self.name!r} version {self.version!r} is not ready: {self.reason}")
+
+    def _make_service(self) -> InferenceService:
+        self.used_at = monotonic()
+        try:
+            self.service = self._load(self)
+        except InferenceError as error:
+            self.state, self.reason = UNAVAILABLE, str(error)
+            self.size = 0
+            raise
+        self.state, self.reason = READY, ""
         return self.service
 
 
@@ -85,10 +123,13 @@ class ModelRepository:
 
     Args:
         entries: at least one; versions of one model in ascending order.
+        memory_bytes: of all models in memory together, by their ``size``; ``None`` for no limit.
     """
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(self, entries: list[Entry], memory_bytes: int | None = None) -> None:
         self.entries = entries
+        self._memory_bytes = memory_bytes
+        self._lock = Lock()
 
     @property
     def default(self) -> Entry:
@@ -114,13 +155,51 @@ class ModelRepository:
         return versions[-1]
 
     def load_all(self) -> None:
-        """Load every model.
+        """Load the latest version of every model, or of the default one alone where memory is
+        bounded. The others are loaded by the first request for them.
 
         Raises:
             InferenceError: the first that cannot be loaded.
         """
+        latest = {entry.name: entry for entry in self.entries}
+        at_start = [self.default] if self._memory_bytes else list(latest.values())
         for entry in self.entries:
+            if entry not in at_start:
+                entry.offer()
+        for entry in at_start:
             entry.load()
+
+    def make_room(self, entry: Entry, size: int) -> None:
+        """Let the models go that are longest unused, until there is room for another.
+
+        Args:
+            entry: of the model that is being loaded.
+            size: of that model in bytes.
+
+        Raises:
+            ModelNotLoaded: there is no room, even so.
+        """
+        limit = self._memory_bytes
+        if limit is None:
+            return
+        with self._lock:
+            for other in sorted(self.entries, key=lambda other: other.used_at):
+                if size > limit or self._taken(entry) + size <= limit:
+                    break
+                if other is not entry:
+                    other.evict()
+            taken = self._taken(entry)
+            if taken + size > limit:
+                raise ModelNotLoaded(
+                    f"model {entry.name!r} version {entry.version!r} takes {size:,} bytes, but"
+                    f" INFERENCE_MEMORY_CACHE_BYTES is {limit:,}, and others take {taken:,} of"
+                    " them: allow more, or make the model smaller"
+                )
+            entry.size = size
+
+    def _taken(self, entry: Entry) -> int:
+        """Bytes of all models in memory but one."""
+        return sum(other.size for other in self.entries if other is not entry)
 
     @property
     def ready(self) -> bool:

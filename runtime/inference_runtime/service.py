@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from inference_runtime.engine import Cancellation, Engine
+    from inference_runtime.models import ModelFiles
     from inference_runtime.signature import Signature, TensorSpec
 
 
@@ -17,10 +18,17 @@ class InferenceService:
 
     Args:
         engine: what runs it.
+        files: of the model. The cache keeps them while this object lives.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, files: ModelFiles | None = None) -> None:
         self._engine = engine
+        self._files = files
+
+    @property
+    def size(self) -> int:
+        """Bytes of the model's files; 0 where they are not known."""
+        return self._files.size if self._files is not None else 0
 
     @property
     def signature(self) -> Signature:

@@ -6,19 +6,20 @@ here delays both.
 
 from __future__ import annotations
 
-import os
-import sys
-
 from inference_runtime import manifest
 from inference_runtime.engine.ahead import LoadAhead
 from inference_runtime.engine.threads import intra_op_threads, vcpus
-from inference_runtime.errors import InferenceError, ModelNotLoaded
+from inference_runtime.errors import InferenceError
+from inference_runtime.models import find_models
+from inference_runtime.service import InferenceService
 from inference_runtime.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from inference_runtime.dataplane import DataPlane
-    from inference_runtime.engine import Engine
+    from inference_runtime.models import FoundModel
 
 
 def start(settings: Settings | None = None) -> DataPlane:
@@ -46,32 +47,22 @@ def start(settings: Settings | None = None) -> DataPlane:
 
 
 def prepare(settings: Settings) -> DataPlane:
-    """A data plane whose models are not loaded yet: it answers, and says so."""
-    threads = settings.threads or intra_op_threads(vcpus(settings.lambda_memory_mb))
-
-    def load() -> Engine:
-        return manifest.load(find_model(settings.model_uri), threads, settings.engine)
-
-    engine = LoadAhead(load)
-    from inference_runtime.assembly import assemble
-
-    return assemble(settings, threads, engine)
-
-
-def find_model(uri: str) -> str:
-    """The path of the model file that ``uri`` names.
-
-    Args:
-        uri: a ``file://`` URI, an absolute path, or a path relative to the working directory or
-            to an entry of ``sys.path``.
+    """A data plane whose models are not loaded yet: it answers, and says so.
 
     Raises:
-        ModelNotLoaded: there is no such file; the message lists where it was looked for.
+        ModelNotLoaded: ``MODEL_URI`` names a repository that cannot be listed or holds no model.
     """
-    path = uri.removeprefix("file://")
-    folders = [""] if os.path.isabs(path) else [os.getcwd(), *sys.path]
-    candidates = [os.path.join(folder, path) for folder in folders]
-    for candidate in candidates:
-        if os.path.isfile(candidate):
-            return candidate
-    raise ModelNotLoaded(f"MODEL_URI is {uri!r}, but there is no file {' or '.join(candidates)}")
+    threads = settings.threads or intra_op_threads(vcpus(settings.lambda_memory_mb))
+
+    models = find_models(settings)
+    default = [model for model in models if model.name == models[0].name][-1]
+
+    def load(model: FoundModel, make_room: Callable[[int], None]) -> InferenceService:
+        files = model.fetch()
+        make_room(files.size)
+        return InferenceService(manifest.load(files.path, threads, settings.engine), files)
+
+    ahead = LoadAhead(lambda: load(default, lambda _size: None))
+    from inference_runtime.assembly import assemble
+
+    return assemble(settings, threads, models, load, ahead)

@@ -26,7 +26,7 @@ assert handler(event, Context)["statusCode"] == 200
 """
 PRINT_MODULES = "import sys; print('\\n' + ' '.join(sys.modules))"
 
-STANDARD_LIBRARY = {"__future__", "array", "binascii", "threading"}
+STANDARD_LIBRARY = {"__future__", "array", "binascii", "mmap", "threading"}
 OWN = {
     "", "adapters", "adapters.aws_lambda", "adapters.lambda_function", "adapters.lambda_http",
     "adapters.watchdog", "assembly",
@@ -34,7 +34,9 @@ OWN = {
     "dataplane", "endpoints", "endpoints.open_inference", "endpoints.simple", "engine",
     "engine.ahead", "engine.capi", "engine.capi.library", "engine.capi.session", "engine.failures",
     "engine.labels", "engine.options", "engine.selection", "engine.threads",
-    "errors", "exchange", "jsonio", "manifest", "messages", "observers", "observers.request_log",
+    "errors", "exchange", "jsonio", "manifest", "messages", "models",
+    "models.files", "models.local", "models.memory", "models.onnx_file", "observers",
+    "observers.request_log",
     "repository", "routing", "service", "serving", "settings", "signature", "statistics",
     "telemetry", "tensor",
 }  # fmt: skip

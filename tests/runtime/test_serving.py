@@ -1,62 +1,13 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 from inference_runtime import serving
 from inference_runtime.errors import InvalidSettings, ModelNotLoaded
 from inference_runtime.messages import Request
-from inference_runtime.serving import find_model
 from inference_runtime.settings import Settings
 
 from tests.runtime import onnx_models as models
 from tests.runtime.conftest import ReadLog, Start
-
-# Where the model is
-
-
-@pytest.fixture
-def model_file(tmp_path: Path) -> Path:
-    file = tmp_path / "models" / "digits" / "model.onnx"
-    file.parent.mkdir(parents=True)
-    file.touch()
-    return file
-
-
-def test_an_absolute_path_is_itself(model_file: Path) -> None:
-    assert find_model(str(model_file)) == str(model_file)
-    assert find_model(f"file://{model_file}") == str(model_file)
-
-
-def test_a_relative_path_is_looked_for_in_the_working_directory_first(
-    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layer = tmp_path / "layer" / "models" / "digits" / "model.onnx"
-    layer.parent.mkdir(parents=True)
-    layer.touch()
-    monkeypatch.setattr(sys, "path", [str(tmp_path / "nowhere"), str(tmp_path / "layer")])
-    monkeypatch.chdir(tmp_path)
-    assert find_model("models/digits/model.onnx") == str(model_file)
-    model_file.unlink()
-    assert find_model("models/digits/model.onnx") == str(layer)
-
-
-def test_a_missing_file_names_the_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", ["/opt/python"])
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelNotLoaded) as raised:
-        find_model("models/a/model.onnx")
-    assert str(raised.value) == (
-        f"MODEL_URI is 'models/a/model.onnx', but there is no file {tmp_path}/models/a/model.onnx"
-        " or /opt/python/models/a/model.onnx"
-    )
-
-
-def test_a_folder_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotLoaded, match="there is no file"):
-        find_model(str(tmp_path))
-
 
 # The start
 

@@ -1,4 +1,4 @@
-"""Loads an engine while something else is going on."""
+"""Loads a model while something else is going on."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inference_runtime.engine import Engine
+    from inference_runtime.service import InferenceService
 
 
 class LoadAhead:
     """Calls ``load`` at once, in a thread. The library's long steps hold no Python lock.
 
     Args:
-        load: what makes the engine.
+        load: what makes the service.
 
     Example:
-        >>> engine = LoadAhead(lambda: load(path, threads=1))  # doctest: +SKIP
-        >>> engine()  # doctest: +SKIP
+        >>> service = LoadAhead(lambda: load(path))  # doctest: +SKIP
+        >>> service()  # doctest: +SKIP
     """
 
-    def __init__(self, load: Callable[[], Engine]) -> None:
+    def __init__(self, load: Callable[[], InferenceService]) -> None:
         self._load = load
-        self._engine: Engine | None = None
+        self._service: InferenceService | None = None
         self._error: BaseException | None = None
         self._thread: Thread | None = Thread(target=self._run)
         self._thread.start()
 
-    def __call__(self) -> Engine:
-        """The engine. The first call waits for the thread, any later one loads again.
+    def __call__(self) -> InferenceService:
+        """The service. The first call waits for the thread, any later one loads again.
 
         Raises:
             ModelNotLoaded: as ``load`` does.
@@ -40,13 +40,13 @@ class LoadAhead:
             return self._load()
         thread.join()
         # Kept no longer than needed: an unloaded model's memory must become free.
-        engine, self._engine = self._engine, None
-        if engine is None:
+        service, self._service = self._service, None
+        if service is None:
             raise self._error or RuntimeError("loading ended without a result")
-        return engine
+        return service
 
     def _run(self) -> None:
         try:
-            self._engine = self._load()
+            self._service = self._load()
         except BaseException as error:
             self._error = error
