@@ -28,6 +28,8 @@ WARM_UP_HOLD_LIMIT_MS: Final = 10_000
 
 MODELS_FOLDER: Final = "models"
 MODEL_FILE: Final = "model.onnx"
+# What `inference-runtime optimize` writes beside a model; it names what serves in its place.
+MANIFEST_FILE: Final = "manifest.json"
 
 
 def model_uri(name: str) -> str:

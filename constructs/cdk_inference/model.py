@@ -47,7 +47,9 @@ class InferenceModel:
         outputs: what an answer holds, in the graph's order.
         opsets: the operator set's version of each domain, for example ``{"ai.onnx": 18}``.
         files: every file of the model by its path in an artifact: the ONNX file is always
-            ``model.onnx``, external data keeps the name by which the ONNX file refers to it.
+            ``model.onnx``, external data keeps the name by which the ONNX file refers to it. A
+            ``manifest.json`` of `inference-runtime optimize` beside a ``model.onnx`` is of them,
+            with the optimised files that it names.
         size_bytes: the size of all files together.
         sha256: the digest of the content, in hex. Of a single file, that file's own SHA-256; with
             external data, the SHA-256 of a ``sha256sum`` listing of all files, sorted by path.
@@ -84,9 +86,10 @@ class InferenceModel:
 
         Raises:
             ConfigurationError: the file is missing, empty, cut short or no ONNX model; its
-                external data is missing, too short or outside the model's folder; it needs a
-                newer operator set or file format than the packaged onnxruntime has; or the name
-                or version has other characters than those above.
+                external data is missing, too short or outside the model's folder; the manifest
+                beside it was made for other files; it needs a newer operator set or file format
+                than the packaged onnxruntime has; or the name or version has other characters
+                than those above.
 
         Example:
             >>> InferenceModel.from_file("models/digits/digits.onnx", version="2026.1").version

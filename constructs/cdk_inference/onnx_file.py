@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -11,7 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-from cdk_inference.contract import MODEL_FILE
+from cdk_inference.contract import MANIFEST_FILE, MODEL_FILE
 from cdk_inference.limits import ONNXRUNTIME_IR_VERSION, ONNXRUNTIME_OPSETS
 from cdk_inference.model import InferenceModel, TensorSpec
 from cdk_inference.validation import ConfigurationError, Problems
@@ -49,6 +50,7 @@ def read_model(path: Path, name: str | None, version: str | None) -> InferenceMo
     opsets = {opset.domain or _DEFAULT_DOMAIN: opset.version for opset in proto.opset_import}
     _check_runs_on_onnxruntime(proto.ir_version, opsets, problems)
     files = {MODEL_FILE: path} | _external_files(path, proto, problems)
+    files |= _optimized_files(path, problems)
     name = path.stem if name is None else name
     _check_identifier("name", name, problems)
     if version is not None:
@@ -157,6 +159,31 @@ def _check_external_file(path: Path, location: str, size: int, problems: Problem
             allowed=f"the model needs at least {size}",
             remedy="it was cut short or belongs to another model: copy it again",
         )
+
+
+def _optimized_files(path: Path, problems: Problems) -> dict[str, Path]:
+    """The manifest of `inference-runtime optimize` beside the model, and the files it names.
+
+    Where the file has not the name that it has in an artifact, the manifest is another model's.
+    """
+    manifest = path.parent / MANIFEST_FILE
+    if path.name != MODEL_FILE or not manifest.is_file():
+        return {}
+    try:
+        document = json.loads(manifest.read_bytes())
+        expected = {**document["original"]["files"], **document["served"]["files"]}
+        digests = {name: entry["sha256"] for name, entry in expected.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}  # somebody else's: the name is a common one
+    for name, digest in digests.items():
+        file = path.parent / name
+        if not _is_inside(path, name) or not file.is_file() or _file_digest(file) != digest:
+            problems.add(
+                f"{file} is missing or not the file that {manifest} was made for",
+                allowed="a manifest and its files belong together",
+                remedy="run `inference-runtime optimize` again, or delete the manifest",
+            )
+    return {name: path.parent / name for name in (MANIFEST_FILE, *digests) if name != MODEL_FILE}
 
 
 def _is_inside(path: Path, location: str) -> bool:

@@ -12,6 +12,8 @@ from pathlib import Path
 import inference_runtime
 import pytest
 from cdk_inference import contract
+from inference_runtime import manifest
+from inference_runtime.optimize import publication
 from inference_runtime.settings import VARIABLES
 
 ROOT = Path(__file__).parents[2]
@@ -99,3 +101,8 @@ def test_the_handler_serves_at_the_path_that_it_is_told(layer: Path) -> None:
         **{contract.PREDICT_PATH: "/v1/digits"},
     )
     assert (told[0], default[0]) == (200, 404)
+
+
+def test_the_manifest_of_an_optimised_model_has_the_same_name_on_both_sides() -> None:
+    assert contract.MANIFEST_FILE == manifest.MANIFEST_FILE
+    assert contract.MODEL_FILE == publication.MODEL_FILE
