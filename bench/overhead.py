@@ -1,4 +1,5 @@
-"""What a request costs above the model's own run: from the body's bytes to the answer's, in process.
+"""What a request costs above the model's own run: from the body's bytes to the answer's, in one
+process.
 
 The model only copies its input, so its run is as short as can be. The textbook handler of
 ``bench/peers/textbook`` does the same with json and numpy.

@@ -91,6 +91,26 @@ def _path(text: str) -> str:
     return text
 
 
+def _reference(text: str) -> str:
+    module, separator, name = text.partition(":")
+    if text and not (separator and name.isidentifier() and module.replace(".", "a").isidentifier()):
+        raise ValueError
+    return text
+
+
+def _response_cache(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    if text not in ("", "memory") and (scheme not in ("redis", "rediss", "dynamodb") or not rest):
+        raise ValueError
+    return text
+
+
+def _predict_path(text: str) -> str:
+    if text == "/health" or text == "/v2" or text.startswith("/v2/"):
+        raise ValueError
+    return _path(text)
+
+
 def _optional_path(text: str) -> str:
     return _path(text) if text else ""
 
@@ -159,8 +179,6 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 
 DEFAULT_MODEL_NAME: Final = "model"
 MODEL_SCHEMES: Final = ("file", "s3", "gs", "az", "https", "http")
-DEFAULT_MODEL_NAME: Final = "model"
-MODEL_SCHEMES: Final = ("file", "s3", "gs", "az", "https", "http")
 DEFAULT_PORT: Final = 8080
 _PORTS: Final = "a port from 0 to 65535"
 _RUNTIME_API: Final = "AWS_LAMBDA_RUNTIME_API"
@@ -221,7 +239,8 @@ VARIABLES: Final = (
         " Lambda's INIT phase ends after 10 s, whatever is set here.",
     ),
     Variable(
-        "INFERENCE_PREDICT_PATH", "predict_path", _path, "/predict", "a path that starts with /",
+        "INFERENCE_PREDICT_PATH", "predict_path", _predict_path, "/predict",
+        "a path that starts with /, other than /health and those below /v2",
         "Where the simple form is served.",
     ),
     Variable(
@@ -235,6 +254,40 @@ VARIABLES: Final = (
         "INFERENCE_THREADS", "threads", _auto_or_positive, "auto", "auto, or a whole number from 1",
         "Threads of one run. auto: one below two vCPUs, else one for each whole vCPU that the"
         " platform really gives.",
+    ),
+    Variable(
+        "INFERENCE_PIPELINE", "pipeline", _reference, "", "package.module:Class",
+        "Your own code around the model, in place of the simple form: a class with preprocess and"
+        " postprocess. It works on numpy arrays, so it brings numpy's import into the start.",
+    ),
+    Variable(
+        "INFERENCE_BATCHING", "batching", _one_of("off", "exact", "on"), "off",
+        "off, exact or on",
+        "Whether requests that come while the model runs share its next run. exact: only if a probe"
+        " at load finds that rows run together have the same bits as rows run alone; on: whatever"
+        " the probe would find. It serves hosts that run requests concurrently, and models whose"
+        " run takes a millisecond or more.",
+    ),
+    Variable(
+        "INFERENCE_BATCH_ROWS", "batch_rows", _positive, "32", "a whole number from 1",
+        "Rows of one shared run, at most.",
+    ),
+    Variable(
+        "INFERENCE_RESPONSE_CACHE", "response_cache", _response_cache, "",
+        "memory, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or dynamodb://TABLE",
+        "Where answers are kept for requests with the very same input. memory: in this process; the"
+        " others are shared by all instances, need MODEL_SHA256, and the extra redis or aws.",
+    ),
+    Variable(
+        "INFERENCE_RESPONSE_CACHE_BYTES", "response_cache_bytes", _positive, "67108864",
+        "a whole number of bytes from 1",
+        "Answers kept in memory, together; beyond, the longest unused go. The default, 64 MiB, is"
+        " half of Lambda's smallest function.",
+    ),
+    Variable(
+        "INFERENCE_RESPONSE_CACHE_SECONDS", "response_cache_seconds", _positive, "86400",
+        "a whole number of seconds from 1",
+        "How long a shared cache keeps an answer. The default is a day.",
     ),
     Variable(
         "INFERENCE_MAX_REQUEST_BYTES", "max_request_bytes", _positive, "6291456",
@@ -423,6 +476,12 @@ class Settings:
     predict_path: str
     engine: str
     threads: int | None
+    pipeline: str
+    batching: str
+    batch_rows: int
+    response_cache: str
+    response_cache_bytes: int
+    response_cache_seconds: int
     max_request_bytes: int
     non_finite: str
     model_control: str

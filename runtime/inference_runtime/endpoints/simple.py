@@ -9,11 +9,12 @@ from inference_runtime.routing import Route
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from inference_runtime.codecs.pipeline import Pipeline
     from inference_runtime.errors import InferenceError
     from inference_runtime.exchange import Exchange
     from inference_runtime.jsonio import Json
     from inference_runtime.messages import Reply
-    from inference_runtime.repository import ModelRepository
+    from inference_runtime.repository import Entry, ModelRepository
     from inference_runtime.settings import Settings
 
 
@@ -28,6 +29,11 @@ class SimpleEndpoints:
     def __init__(self, repository: ModelRepository, settings: Settings) -> None:
         self._repository = repository
         self._settings = settings
+        self._pipeline: Pipeline | None = None
+        if settings.pipeline:
+            from inference_runtime.codecs.pipeline import load_pipeline  # it imports numpy
+
+            self._pipeline = load_pipeline(settings.pipeline)
 
     def routes(self) -> tuple[Route, ...]:
         """The paths that are answered here."""
@@ -57,10 +63,20 @@ class SimpleEndpoints:
             InferenceError: as ``SimpleForm.decode`` and ``InferenceService.infer``.
         """
         exchange.entry = entry = self._repository.default
+        if self._pipeline is not None:
+            return self._answer_with_pipeline(self._pipeline, payload, exchange, entry)
         signature = entry.ready_service().signature
         form = SimpleForm(signature, entry.version, self._settings.non_finite)
         call = form.decode(payload)
         return form.encode(call, exchange.run(entry, call.inputs))
+
+    def _answer_with_pipeline(
+        self, pipeline: Pipeline, payload: Json, exchange: Exchange, entry: Entry
+    ) -> Json:
+        from inference_runtime.codecs.pipeline import PipelineForm
+
+        form = PipelineForm(pipeline, entry.ready_service().signature, entry.version)
+        return form.encode(exchange.run(entry, form.decode(payload)))
 
     def error_body(self, error: InferenceError, request_id: str) -> Json:
         """``{"error": {"code", "message"}}``, with the request's id when the fault is ours."""

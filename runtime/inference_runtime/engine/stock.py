@@ -1,4 +1,4 @@
-"""The engine over the ``onnxruntime`` package. The only module that imports numpy."""
+"""The engine over the ``onnxruntime`` package, which comes with numpy."""
 
 from __future__ import annotations
 
@@ -7,22 +7,16 @@ from ctypes import string_at
 from inference_runtime.engine.failures import load_failure, run_failure
 from inference_runtime.engine.labels import CLASS_LABELS, column_labels, parse_labels
 from inference_runtime.engine.options import DEFAULT_OPTIONS, INTER_OP_THREADS, disable_telemetry
-from inference_runtime.errors import InvalidInput, ModelNotLoaded
+from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.signature import Signature, TensorSpec
-from inference_runtime.tensor import (
-    BF16,
-    BYTES,
-    DATATYPES,
-    FP32,
-    Tensor,
-    pack_elements,
-    unpack_elements,
-)
+from inference_runtime.tensor import BF16, DATATYPES, FP32, Tensor
 
 disable_telemetry()
 
 import numpy as np  # noqa: E402
 import onnxruntime as ort  # noqa: E402
+
+from inference_runtime.arrays import to_array, to_tensor  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,11 +37,6 @@ _DATATYPES = {
     "tensor(float)": "FP32", "tensor(double)": "FP64",
 }  # fmt: skip
 _ZIPMAPS = frozenset({"seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))"})
-_NUMPY_TYPES = {
-    "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
-    "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
-    "FP16": "<f2", "BF16": "<u2", "FP32": "<f4", "FP64": "<f8",
-}  # fmt: skip
 _ONNX_BFLOAT16 = 16
 
 
@@ -94,7 +83,7 @@ class StockEngine:
         # numpy has no bfloat16: such tensors go in and come out as onnxruntime's own values.
         as_ort_values = self._has_bfloat16
         run = self._session.run_with_ort_values if as_ort_values else self._session.run
-        to_value = _to_ort_value if as_ort_values else _to_numpy
+        to_value = _to_ort_value if as_ort_values else to_array
         to_tensor = self._from_ort_value if as_ort_values else self._to_tensor
         feed = {name: to_value(tensor) for name, tensor in inputs.items()}
         try:
@@ -113,11 +102,7 @@ class StockEngine:
         datatype = self.signature.outputs[name].datatype
         if isinstance(value, list):
             return _zipmap_tensor(value)
-        if datatype is BYTES:
-            elements = pack_elements(str(element).encode() for element in value.ravel())
-            return Tensor(BYTES, value.shape, elements)
-        labels = column_labels(self._labels, datatype, value.shape)
-        return Tensor(datatype, value.shape, np.ascontiguousarray(value).data, labels)
+        return to_tensor(value, datatype, column_labels(self._labels, datatype, value.shape))
 
 
 def _session_options(threads: int, options: LoadOptions) -> ort.SessionOptions:
@@ -163,22 +148,8 @@ def _message(error: Exception) -> str:
     return text.split(" : ", 3)[-1] if text.startswith("[ONNXRuntimeError]") else text
 
 
-def _to_numpy(tensor: Tensor) -> Any:
-    if tensor.datatype is BYTES:
-        elements = [_text(element) for element in unpack_elements(tensor.buffer)]
-        return np.array(elements, dtype=object).reshape(tensor.shape)
-    return np.frombuffer(tensor.buffer, _NUMPY_TYPES[tensor.datatype.name]).reshape(tensor.shape)
-
-
-def _text(element: bytes) -> str:
-    try:
-        return element.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"strings must be UTF-8 for this model: {error}") from None
-
-
 def _to_ort_value(tensor: Tensor) -> ort.OrtValue:
-    value = _to_numpy(tensor)
+    value = to_array(tensor)
     if tensor.datatype is BF16:
         return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(value, _ONNX_BFLOAT16)
     return ort.OrtValue.ortvalue_from_numpy(value)

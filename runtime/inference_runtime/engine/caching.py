@@ -1,0 +1,140 @@
+"""Answers a call from an earlier run of the same model on the same bytes."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from inference_runtime import jsonio
+from inference_runtime.errors import InvalidSettings
+from inference_runtime.telemetry import log
+from inference_runtime.tensor import DATATYPES, Tensor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, Protocol
+
+    from inference_runtime.engine import Cancellation, Engine
+    from inference_runtime.settings import Settings
+
+    class Store(Protocol):
+        """Keeps answers by key, from several threads."""
+
+        def get(self, key: str) -> bytes | None:
+            """The answer, if it is kept."""
+
+        def put(self, key: str, answer: bytes) -> None:
+            """Keep an answer, or not."""
+
+
+class CachingEngine:
+    """An engine that runs only what its store does not know.
+
+    The store never fails a request: what it cannot give is computed, and the log says so.
+
+    Args:
+        engine: what runs the model.
+        store: of answers.
+        model: what tells this model's answers from those of others in the same store.
+
+    Attributes:
+        signature: the engine's.
+    """
+
+    def __init__(self, engine: Engine, store: Store, model: str) -> None:
+        self.signature = engine.signature
+        self._engine = engine
+        self._store = store
+        self._model = model
+
+    def run(
+        self,
+        inputs: Mapping[str, Tensor],
+        outputs: Sequence[str],
+        cancellation: Cancellation | None = None,
+    ) -> dict[str, Tensor]:
+        """Give the known answer, or run the model; see ``Engine.run``."""
+        key = _key(self._model, inputs, outputs)
+        known = self._get(key)
+        if known is not None:
+            return decode(known)
+        answer = self._engine.run(inputs, outputs, cancellation)
+        self._put(key, encode(answer))
+        return answer
+
+    def _get(self, key: str) -> bytes | None:
+        try:
+            return self._store.get(key)
+        except Exception as error:
+            _log_failure(error)
+            return None
+
+    def _put(self, key: str, answer: bytes) -> None:
+        try:
+            self._store.put(key, answer)
+        except Exception as error:
+            _log_failure(error)
+
+
+def create_store(settings: Settings) -> Store:
+    """The store that ``INFERENCE_RESPONSE_CACHE`` names.
+
+    Raises:
+        InvalidSettings: its client is not installed, or a shared store lacks ``MODEL_SHA256``.
+    """
+    uri, seconds = settings.response_cache, settings.response_cache_seconds
+    if uri == "memory":
+        from inference_runtime.responses.memory import MemoryStore
+
+        return MemoryStore(settings.response_cache_bytes)
+    if not settings.model_sha256:
+        raise InvalidSettings(
+            "INFERENCE_RESPONSE_CACHE is shared, so MODEL_SHA256 must be set: it tells this model's"
+            " answers from another's"
+        )
+    if uri.startswith("dynamodb://"):
+        from inference_runtime.responses.dynamodb import DynamoDbStore
+
+        return DynamoDbStore(uri.removeprefix("dynamodb://"), seconds)
+    from inference_runtime.responses.redis import RedisStore
+
+    return RedisStore(uri, seconds)
+
+
+def encode(answer: Mapping[str, Tensor]) -> bytes:
+    """An answer as bytes: the length of a JSON header, the header, and the buffers."""
+    header = jsonio.dumps(
+        [
+            [name, tensor.datatype.name, tensor.shape, tensor.buffer.nbytes, tensor.labels]
+            for name, tensor in answer.items()
+        ]
+    )
+    buffers = [tensor.buffer for tensor in answer.values()]
+    return b"".join((len(header).to_bytes(4, "little"), header, *buffers))
+
+
+def decode(data: bytes) -> dict[str, Tensor]:
+    """The answer that ``encode`` wrote."""
+    end = 4 + int.from_bytes(data[:4], "little")
+    header: Any = jsonio.loads(data[4:end])
+    answer = {}
+    view = memoryview(data)
+    for name, datatype, shape, size, labels in header:
+        answer[name] = Tensor(DATATYPES[datatype], shape, view[end : end + size], labels)
+        end += size
+    return answer
+
+
+def _key(model: str, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> str:
+    described = [
+        [name, tensor.datatype.name, tensor.shape, tensor.buffer.nbytes]
+        for name, tensor in sorted(inputs.items())
+    ]
+    digest = sha256(jsonio.dumps([model, described, list(outputs)]))
+    for _, tensor in sorted(inputs.items()):
+        digest.update(tensor.buffer)
+    return digest.hexdigest()
+
+
+def _log_failure(error: Exception) -> None:
+    log("WARNING", "response cache failed", detail=f"{type(error).__name__}: {error}")
