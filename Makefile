@@ -12,7 +12,7 @@ help: ## List the targets
 
 setup: $(SETUP) ## Install everything into this folder: uv, Node, the CDK CLI, all from PyPI
 
-$(SETUP): tools/bootstrap.py tools/uv-requirements.txt uv.lock pyproject.toml runtime/pyproject.toml
+$(SETUP): tools/bootstrap.py tools/uv-requirements.txt uv.lock pyproject.toml runtime/pyproject.toml tests/clients/kserve/uv.lock
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here: install Python 3.11 or newer, or name one, as in 'make setup PYTHON=python3.12'."; exit 1; }
 	@$(PYTHON) tools/bootstrap.py
 	@touch $@

@@ -2,6 +2,7 @@
 
     .tools/   uv, from PyPI, pinned with hashes in tools/uv-requirements.txt
     .venv/    everything in uv.lock: the project, its tools, Node, the AWS CDK CLI, the emulator
+    tests/clients/kserve/.venv   KServe's client, for a test, where it knows this Python
     .cache/   setup.log: what the last step printed
 
 It also builds the Lambda layers of the tests in the cache of `cdk_inference.cache`, so that the
@@ -35,7 +36,9 @@ TOOLS = ROOT / ".tools"
 LOG = ROOT / ".cache" / "setup.log"
 UV_REQUIREMENTS = ROOT / "tools" / "uv-requirements.txt"
 UV_INSTALLED = TOOLS / UV_REQUIREMENTS.name
-DISK_GB = 2  # .venv takes 1.1 GB, the rest 0.2 GB
+KSERVE_CLIENT = ROOT / "tests" / "clients" / "kserve"
+TOO_NEW_FOR_KSERVE = (3, 14)
+DISK_GB = 2  # .venv takes 1.1 GB, the rest 0.5 GB
 
 AGAIN = "then run `make setup` again."
 CAUSES = (
@@ -83,6 +86,12 @@ def main() -> None:
         "Installing the locked packages (1.1 GB unpacked)",
         *(TOOLS / "bin" / "uv", "sync", "--locked", "--python", sys.executable),
     )
+    if sys.version_info < TOO_NEW_FOR_KSERVE:
+        step(
+            "Installing KServe's client for a test (0.3 GB unpacked)",
+            *(TOOLS / "bin" / "uv", "sync", "--locked", "--python", sys.executable),
+            *("--project", KSERVE_CLIENT),
+        )
     step(
         "Fetching the wheels for Lambda layers",
         *(ROOT / ".venv" / "bin" / "cdk-inference", "prefetch"),
