@@ -9,7 +9,12 @@ from threading import Semaphore, Thread
 from inference_runtime import jsonio
 from inference_runtime.adapters.lambda_function import LARGEST_ANSWER, LambdaFunction, too_large
 from inference_runtime.adapters.lambda_http import is_http
-from inference_runtime.adapters.lambda_runtime_api import Answer, InternalExtension, RuntimeApi
+from inference_runtime.adapters.lambda_runtime_api import (
+    Answer,
+    InternalExtension,
+    RuntimeApi,
+    RuntimeApiError,
+)
 from inference_runtime.errors import InferenceError
 from inference_runtime.telemetry import log_exception
 
@@ -58,8 +63,8 @@ class Worker:
         try:
             while (invocation := self.api.next()) is not None:
                 self._serve(invocation)
-        except ConnectionError:
-            if not self.api.stopped:
+        except (ConnectionError, RuntimeApiError):
+            if not self.api.stopped:  # else the platform has gone first
                 raise
 
     def _serve(self, invocation: Invocation) -> None:
@@ -107,7 +112,9 @@ class Host:
     def __init__(self, plane: DataPlane, address: str) -> None:
         settings = plane.settings
         if settings.snap_start:
-            RuntimeApi(address).wait_for_restore()
+            from inference_runtime.adapters import snapstart
+
+            snapstart.go_through(RuntimeApi(address).wait_for_restore)
         function = LambdaFunction(plane)
         streaming = settings.invoke_mode == "RESPONSE_STREAM"
         count = settings.lambda_concurrency
