@@ -11,8 +11,9 @@ MODEL_NAME: Final = "MODEL_NAME"
 MODEL_VERSION: Final = "MODEL_VERSION"
 PREDICT_PATH: Final = "INFERENCE_PREDICT_PATH"
 
-# Set by Lambda, to "snap-start" among others.
+# Set by Lambda, and what it says there of a function with SnapStart.
 INITIALIZATION_TYPE: Final = "AWS_LAMBDA_INITIALIZATION_TYPE"
+SNAP_START: Final = "snap-start"
 
 # Environment variables that constructs set, and that users therefore may not.
 RESERVED_ENVIRONMENT: Final = frozenset({MODEL_URI, MODEL_NAME, MODEL_VERSION, PREDICT_PATH})

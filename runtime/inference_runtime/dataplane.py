@@ -5,6 +5,8 @@ Adapters differ only in how they come by a ``Request`` and what they make of a `
 
 from __future__ import annotations
 
+from itertools import count
+
 from inference_runtime import observers
 from inference_runtime.content_encoding import decompress
 from inference_runtime.endpoints.open_inference import OpenInferenceEndpoints
@@ -13,6 +15,7 @@ from inference_runtime.errors import PayloadTooLarge
 from inference_runtime.exchange import Exchange, json_reply
 from inference_runtime.messages import Reply, Request
 from inference_runtime.routing import Route, Router
+from inference_runtime.settings import PROVISIONED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ class DataPlane:
         self._open_inference = OpenInferenceEndpoints(repository, settings)
         self._observers = observers.create(settings)
         self._router = Router(self._routes())
+        self._callers = count(1 if settings.lambda_initialization == PROVISIONED else 0)
 
     def handle(self, request: Request) -> Reply:
         """Answer an HTTP request. Never raises: an error is a reply."""
@@ -139,6 +143,10 @@ class DataPlane:
         """Have ``routes`` answered from now on, before any others of the same paths."""
         self._router = Router((*routes, *self._router.routes))
 
+    def warm(self) -> None:
+        """Count a warm-up, so that whoever comes next has not waited for the start."""
+        next(self._callers)
+
     def add_observer(self, observer: Observer) -> None:
         """Have ``observer`` told of each request from now on."""
         self._observers.append(observer)
@@ -150,6 +158,7 @@ class DataPlane:
 
     def _observe(self, exchange: Exchange) -> None:
         exchange.close()
+        exchange.cold_start = exchange.batch_size is not None and next(self._callers) == 0
         for observer in self._observers:
             observer.observe(exchange)
 

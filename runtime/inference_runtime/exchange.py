@@ -28,6 +28,7 @@ class Exchange:
         parameters: of the path, by the names in the route's pattern.
         entry: the model that is asked for, once that is known.
         batch_size: rows of its first input, once that is decoded.
+        cold_start: whether its caller waited for the start: the first that runs, without a warm-up.
         watch: the parts queue (where the host has one), decode, run and encode, as far as the
             request came.
         error: what was raised instead of an answer.
@@ -36,8 +37,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "batch_size", "body", "entry", "error", "error_body", "parameters", "reply", "request",
-        "watch",
+        "batch_size", "body", "cold_start", "entry", "error", "error_body", "parameters", "reply",
+        "request", "watch",
     )  # fmt: skip
 
     def __init__(self, request: Request, error_body: ErrorBody) -> None:
@@ -46,6 +47,7 @@ class Exchange:
         self.parameters: dict[str, str] = {}
         self.entry: Entry | None = None
         self.batch_size: int | None = None
+        self.cold_start = False
         self.watch = Stopwatch(request.received)
         if request.received is not None:
             self.watch.lap("queue")

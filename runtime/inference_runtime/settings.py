@@ -122,10 +122,6 @@ def _address(text: str) -> str:
     return text
 
 
-def _is_snap_start(text: str) -> bool:
-    return text == "snap-start"
-
-
 def _optional_positive(text: str) -> int | None:
     return _positive(text) if text else None
 
@@ -181,6 +177,9 @@ DEFAULT_MODEL_NAME: Final = "model"
 MODEL_SCHEMES: Final = ("file", "s3", "gs", "az", "https", "http")
 DEFAULT_PORT: Final = 8080
 _PORTS: Final = "a port from 0 to 65535"
+# Values of AWS_LAMBDA_INITIALIZATION_TYPE.
+SNAP_START: Final = "snap-start"
+PROVISIONED: Final = "provisioned-concurrency"
 _RUNTIME_API: Final = "AWS_LAMBDA_RUNTIME_API"
 
 VARIABLES: Final = (
@@ -406,8 +405,9 @@ VARIABLES: Final = (
         " loop answers them on as many threads over one model.",
     ),
     Variable(
-        "AWS_LAMBDA_INITIALIZATION_TYPE", "snap_start", _is_snap_start, "", "set by AWS Lambda",
-        "snap-start: the Runtime API loop waits to be snapshotted before its first event.",
+        "AWS_LAMBDA_INITIALIZATION_TYPE", "lambda_initialization", str, "", "set by AWS Lambda",
+        "snap-start: the process is snapshotted before its first event. provisioned-concurrency: no"
+        " caller waits for the start, so none is a cold start in the log.",
     ),
     Variable(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "lambda_memory_mb", _optional_positive, "",
@@ -505,7 +505,7 @@ class Settings:
     invoke_mode: str
     lambda_runtime_api: str
     lambda_concurrency: int
-    snap_start: bool
+    lambda_initialization: str
     lambda_memory_mb: int | None
     platform: Mapping[str, str]
 

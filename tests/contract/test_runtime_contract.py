@@ -7,14 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import inference_runtime
 import pytest
 from cdk_inference import contract
 from inference_runtime import manifest
+from inference_runtime.adapters.lambda_function import LONGEST_HOLD_MS, LambdaFunction
 from inference_runtime.optimize import publication
-from inference_runtime.settings import VARIABLES
+from inference_runtime.serving import start
+from inference_runtime.settings import SNAP_START, VARIABLES, Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,6 +80,22 @@ def test_every_variable_that_constructs_set_is_a_setting_of_the_runtime() -> Non
 def test_the_predict_path_has_the_same_default_on_both_sides() -> None:
     (variable,) = (v for v in VARIABLES if v.name == contract.PREDICT_PATH)
     assert variable.default == contract.DEFAULT_PREDICT_PATH
+
+
+def test_both_sides_hold_a_warm_up_for_the_same_time_at_most() -> None:
+    assert LONGEST_HOLD_MS == contract.WARM_UP_HOLD_LIMIT_MS
+
+
+def test_the_runtime_answers_the_warm_up_event(layer: Path) -> None:
+    model = str(layer / contract.model_uri("digits"))
+    function = LambdaFunction(start(Settings.read({contract.MODEL_URI: model})))
+    assert function.answer(contract.warm_up_event(1), "1", time.time() + 30) == {"warmup": True}
+
+
+def test_both_sides_know_what_lambda_says_of_snap_start() -> None:
+    (variable,) = (v for v in VARIABLES if v.name == contract.INITIALIZATION_TYPE)
+    assert variable.attribute == "lambda_initialization"
+    assert SNAP_START == contract.SNAP_START
 
 
 def test_the_package_is_the_one_that_is_shipped() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +41,35 @@ def test_a_warm_up_event_is_answered_without_a_run(
     capsys.readouterr()
     assert handler({"warmup": True}) == {"warmup": True}
     assert capsys.readouterr().out == ""
+
+
+def test_a_warm_up_event_keeps_its_environment_busy(handler: Handler) -> None:
+    started = time.monotonic()
+    assert handler({"warmup": True, "hold_ms": 80}) == {"warmup": True}
+    assert 0.08 <= time.monotonic() - started < 5
+
+
+def test_a_warm_up_event_ends_before_the_functions_time_is_over(handler: Handler) -> None:
+    started = time.monotonic()
+    adapter = sys.modules["inference_runtime.adapters.aws_lambda"]
+    event = {"warmup": True, "hold_ms": 10_000}
+    assert adapter.FUNCTION.answer(event, "id-1", time.time() + 0.2) == {"warmup": True}
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("hold_ms", [-1, 10_001, 1.5, "80", None, True])
+def test_a_time_that_no_warm_up_takes_is_refused(handler: Handler, hold_ms: object) -> None:
+    answer = handler({"warmup": True, "hold_ms": hold_ms})
+    assert answer["error"]["code"] == "INVALID_INPUT"
+    assert f"hold_ms is {hold_ms!r}; it takes" in answer["error"]["message"]
+
+
+def test_after_a_warm_up_nobody_waits_for_the_start(
+    handler: Handler, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler({"warmup": True})
+    handler({"features": [["a", "b"]]})
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["cold_start"] is False
 
 
 @pytest.mark.parametrize("payload", [[1, 2], None, "text", 5, {"warmup": 1}])

@@ -54,6 +54,16 @@ def test_only_the_first_prediction_is_a_cold_start(plane: DataPlane, read_log: R
     assert [line["cold_start"] for line in read_log()] == [True, False, False]
 
 
+def test_in_a_provisioned_environment_nobody_waits_for_the_start(
+    start: Start, read_log: ReadLog
+) -> None:
+    provisioned = start(
+        models.sum_and_product(), AWS_LAMBDA_INITIALIZATION_TYPE="provisioned-concurrency"
+    )
+    post(provisioned, TWO_ROWS)
+    assert read_log()[-1]["cold_start"] is False
+
+
 def test_the_callers_mistake_is_no_error_of_ours(plane: DataPlane, read_log: ReadLog) -> None:
     reply = post(plane, {"inputs": {"a": [[1, 2]]}})
     (line,) = read_log()

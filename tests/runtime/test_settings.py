@@ -64,7 +64,7 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "INFERENCE_INVOKE_MODE": [("BUFFERED", "BUFFERED"), ("RESPONSE_STREAM", "RESPONSE_STREAM")],
     "AWS_LAMBDA_RUNTIME_API": [("", ""), ("127.0.0.1:9001", "127.0.0.1:9001")],
     "AWS_LAMBDA_MAX_CONCURRENCY": [("8", 8)],
-    "AWS_LAMBDA_INITIALIZATION_TYPE": [("on-demand", False), ("snap-start", True)],
+    "AWS_LAMBDA_INITIALIZATION_TYPE": [("snap-start", "snap-start"), ("", "")],
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": [("", None), ("1769", 1769)],
 }
 BAD: dict[str, list[str]] = {

@@ -11,7 +11,7 @@ from cdk_inference.aws.keep_warm import DEFAULT_EVERY, DEFAULT_HOLD, KeepWarm, c
 from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool, WarmSchedule, check_pool
 from cdk_inference.aws.snap_start import WithoutFileSystem, check_snap_start
 from cdk_inference.context import is_local
-from cdk_inference.contract import INITIALIZATION_TYPE
+from cdk_inference.contract import INITIALIZATION_TYPE, SNAP_START
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +103,7 @@ class _SnapStart(WarmStrategy):
         if is_local(function):
             # As Lambda does, and the emulator does not. The CDK rightly takes no such variable.
             name = f"Environment.Variables.{INITIALIZATION_TYPE}"
-            cfn_function.add_property_override(name, "snap-start")
+            cfn_function.add_property_override(name, SNAP_START)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ loaded when the module is imported, in Lambda's INIT phase; a bad setting or mod
 A direct invocation takes and gives the simple form itself, or an inference request and response of
 the Open Inference Protocol. The caller's mistakes come back as ``{"error": …}``; what is ours is
 raised, so that Lambda counts and retries it. HTTP events are those of ``lambda_http``. The event
-``{"warmup": true}`` is answered without a run.
+``{"warmup": true, "hold_ms": 500}`` is answered without a run, here half a second later: so that as
+many such calls at the same time reach as many environments.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 
 from inference_runtime.adapters.lambda_function import LambdaFunction
 from inference_runtime.serving import start
+from inference_runtime.settings import SNAP_START
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +31,12 @@ if TYPE_CHECKING:
             """Until the function's time is over."""
 
 
-FUNCTION = LambdaFunction(start())
+PLANE = start()
+if PLANE.settings.lambda_initialization == SNAP_START:
+    from inference_runtime.adapters import snapstart
+
+    snapstart.register()
+FUNCTION = LambdaFunction(PLANE)
 
 
 def handler(event: Any, context: Context) -> Any:

@@ -5,6 +5,8 @@ The managed runtime's handler and the Runtime API loop both come here.
 
 from __future__ import annotations
 
+import time
+
 from inference_runtime.adapters.lambda_http import (
     body_size,
     envelope,
@@ -13,7 +15,7 @@ from inference_runtime.adapters.lambda_http import (
     read_request,
 )
 from inference_runtime.adapters.watchdog import Watchdog
-from inference_runtime.errors import AnswerTooLarge, InferenceError
+from inference_runtime.errors import AnswerTooLarge, InferenceError, InvalidInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 # MaxPayloadSize, https://github.com/aws/aws-lambda-runtime-interface-emulator. An envelope's other
 # members and headers take less than the 10 KiB that are left for them.
 LARGEST_ANSWER: Final = 6 * 1024 * 1024 + 100
+# As long as a warm-up call keeps its environment busy at most: it costs as much as a run.
+LONGEST_HOLD_MS: Final = 10_000
 # What a 504 takes to get out before Lambda ends the process, and with it the loaded model.
 _MARGIN_S = 0.1
 _LARGEST_BODY = LARGEST_ANSWER - 10 * 1024
@@ -60,7 +64,7 @@ class LambdaFunction:
             return self._answer_in_envelope(event, request_id, deadline)
         match event:
             case {"warmup": True}:
-                return {"warmup": True}
+                return self._warm_up(event, request_id, deadline)
             case _:
                 with self._watchdog.limit(deadline - _MARGIN_S) as cancellation:
                     return self._plane.invoke(event, request_id, cancellation)
@@ -78,6 +82,17 @@ class LambdaFunction:
     def refuse(self, event: Any, error: InferenceError, request_id: str) -> Any:
         """The answer to an event without HTTP around it that a host will not pass on."""
         return self._plane.refuse_payload(event, error, request_id)
+
+    def _warm_up(self, event: Any, request_id: str, deadline: float) -> Any:
+        hold_ms = event.get("hold_ms", 0)
+        if type(hold_ms) is not int or not 0 <= hold_ms <= LONGEST_HOLD_MS:
+            error = InvalidInput(
+                f"hold_ms is {hold_ms!r}; it takes a whole number from 0 to {LONGEST_HOLD_MS}"
+            )
+            return self.refuse(event, error, request_id)
+        self._plane.warm()
+        time.sleep(max(0, min(hold_ms / 1000, deadline - _MARGIN_S - time.time())))
+        return {"warmup": True}
 
     def _answer_in_envelope(self, event: Any, request_id: str, deadline: float) -> Any:
         reply = self.answer_http(event, request_id, deadline)

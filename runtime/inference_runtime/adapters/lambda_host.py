@@ -16,6 +16,7 @@ from inference_runtime.adapters.lambda_runtime_api import (
     RuntimeApiError,
 )
 from inference_runtime.errors import InferenceError
+from inference_runtime.settings import SNAP_START
 from inference_runtime.telemetry import log_exception
 
 TYPE_CHECKING = False
@@ -111,7 +112,7 @@ class Host:
 
     def __init__(self, plane: DataPlane, address: str) -> None:
         settings = plane.settings
-        if settings.snap_start:
+        if settings.lambda_initialization == SNAP_START:
             from inference_runtime.adapters import snapstart
 
             snapstart.go_through(RuntimeApi(address).wait_for_restore)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import count
 
 from inference_runtime.telemetry import log
 
@@ -33,18 +32,16 @@ class RequestLog:
         self._errors_only = level == "errors"
         self._digest = {"model_digest": model_sha256[:_DIGEST_LENGTH]} if model_sha256 else {}
         self._emf = emf
-        self._predictions = count()
 
     def observe(self, exchange: Exchange) -> None:
         """Write the line of one request."""
         ran = exchange.batch_size is not None
-        cold_start = ran and next(self._predictions) == 0
         if exchange.error is None and (self._errors_only or not ran):
             return
         fields: dict[str, object] = {
             "request_id": exchange.request.request_id,
             "status": exchange.reply.status,
-            "cold_start": cold_start,
+            "cold_start": exchange.cold_start,
             **exchange.watch.milliseconds,
             **self._model(exchange),
             **_error(exchange),
