@@ -9,7 +9,7 @@ from inference_runtime.telemetry import Stopwatch, log_exception
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from inference_runtime.jsonio import Json
     from inference_runtime.messages import Request
@@ -55,8 +55,16 @@ class Exchange:
         self.reply = Reply(200, {}, b"")
         self.error_body = error_body
 
+    def answer(self, call: ModelCall) -> Json:
+        """Run a call and write its answer.
+
+        Raises:
+            InferenceError: as ``run``.
+        """
+        return call.encode(self.run(call.entry, call.inputs, call.outputs))
+
     def run(
-        self, entry: Entry, inputs: dict[str, Tensor], outputs: list[str] | None = None
+        self, entry: Entry, inputs: dict[str, Tensor], outputs: Sequence[str] = ()
     ) -> dict[str, Tensor]:
         """Run the model that ``entry`` holds on decoded inputs, and time both.
 
@@ -66,7 +74,7 @@ class Exchange:
         shape = next(iter(inputs.values())).shape if inputs else ()
         self.batch_size = shape[0] if shape else 1
         self.watch.lap("decode")
-        results = entry.ready_service().infer(inputs, outputs or (), self.request.cancellation)
+        results = entry.ready_service().infer(inputs, outputs, self.request.cancellation)
         self.watch.lap("run")
         return results
 
@@ -96,6 +104,31 @@ class Exchange:
         if self.error.allow:
             self.reply.headers["allow"] = ", ".join(self.error.allow)
         return True
+
+
+class ModelCall:
+    """A decoded request to a model, whatever its protocol: it may run alone or with others.
+
+    Attributes:
+        entry: the model.
+        inputs: tensors by name.
+        encode: from the run's outputs to what the caller reads.
+        outputs: the outputs to compute; every one of the model's when empty.
+    """
+
+    __slots__ = ("encode", "entry", "inputs", "outputs")
+
+    def __init__(
+        self,
+        entry: Entry,
+        inputs: dict[str, Tensor],
+        encode: Callable[[dict[str, Tensor]], Json],
+        outputs: Sequence[str] = (),
+    ) -> None:
+        self.entry = entry
+        self.inputs = inputs
+        self.encode = encode
+        self.outputs = outputs
 
 
 def json_reply(value: Json, status: int = 200) -> Reply:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from inference_runtime import __version__, jsonio
 from inference_runtime.codecs import open_inference
 from inference_runtime.errors import ModelControlOff
-from inference_runtime.exchange import json_reply
+from inference_runtime.exchange import ModelCall, json_reply
 from inference_runtime.messages import Reply
 from inference_runtime.repository import READY
 from inference_runtime.routing import Route
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from inference_runtime.repository import Entry, ModelRepository
     from inference_runtime.settings import Settings
     from inference_runtime.signature import TensorSpec
+    from inference_runtime.tensor import Tensor
 
 PLATFORM: Final = "onnxruntime_onnx"
 EXTENSIONS: Final = ("binary_tensor_data", "model_repository", "model_configuration", "statistics")
@@ -126,7 +127,8 @@ class OpenInferenceEndpoints:
         length = exchange.request.headers.get(open_inference.HEADER_LENGTH)
         signature = entry.ready_service().signature
         request = open_inference.decode(exchange.body, length, signature)
-        body, header_length = self._answer(request, entry, exchange)
+        results = exchange.run(entry, request.inputs, request.output_names)
+        body, header_length = self._encode(request, results, entry)
         if header_length is None:
             return Reply(200, {"content-type": "application/json"}, body)
         headers = {"content-type": _BINARY_TYPE, open_inference.HEADER_LENGTH: str(header_length)}
@@ -136,15 +138,26 @@ class OpenInferenceEndpoints:
         """The answer to a parsed inference request for the default model.
 
         Raises:
-            InferenceError: as ``open_inference.decode_object`` and ``InferenceService.infer``.
+            InferenceError: as ``read_object`` and ``InferenceService.infer``.
+        """
+        return exchange.answer(self.read_object(payload, exchange))
+
+    def read_object(self, payload: Json, exchange: Exchange) -> ModelCall:
+        """A parsed inference request as a call of the default model.
+
+        Raises:
+            InferenceError: as ``open_inference.decode_object``.
         """
         exchange.entry = entry = self._repository.default
         request = open_inference.decode_object(payload, entry.ready_service().signature)
         for output in request.outputs:
             output.binary = False  # JSON has no place for raw bytes.
         request.binary = False
-        body, _ = self._answer(request, entry, exchange)
-        return jsonio.loads(body)
+
+        def encode(results: dict[str, Tensor]) -> Json:
+            return jsonio.loads(self._encode(request, results, entry)[0])
+
+        return ModelCall(entry, request.inputs, encode, request.output_names)
 
     def statistics(self, _exchange: Exchange) -> Reply:
         """Counters of every model."""
@@ -181,10 +194,9 @@ class OpenInferenceEndpoints:
         suffix = f" (request id {request_id})" if error.fault == "server" else ""
         return {"error": f"{error}{suffix}"}
 
-    def _answer(
-        self, request: open_inference.InferRequest, entry: Entry, exchange: Exchange
+    def _encode(
+        self, request: open_inference.InferRequest, results: dict[str, Tensor], entry: Entry
     ) -> tuple[bytes, int | None]:
-        results = exchange.run(entry, request.inputs, request.output_names)
         return open_inference.encode(
             request, results, entry.name, entry.version, self._settings.non_finite
         )

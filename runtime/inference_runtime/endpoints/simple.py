@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inference_runtime import jsonio
 from inference_runtime.codecs.simple import SimpleForm
-from inference_runtime.exchange import json_reply
+from inference_runtime.exchange import ModelCall, json_reply
 from inference_runtime.routing import Route
 
 TYPE_CHECKING = False
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from inference_runtime.exchange import Exchange
     from inference_runtime.jsonio import Json
     from inference_runtime.messages import Reply
-    from inference_runtime.repository import Entry, ModelRepository
+    from inference_runtime.repository import ModelRepository
     from inference_runtime.settings import Settings
 
 
@@ -60,23 +60,26 @@ class SimpleEndpoints:
         """The answer to a parsed request.
 
         Raises:
-            InferenceError: as ``SimpleForm.decode`` and ``InferenceService.infer``.
+            InferenceError: as ``read_object`` and ``InferenceService.infer``.
+        """
+        return exchange.answer(self.read_object(payload, exchange))
+
+    def read_object(self, payload: Json, exchange: Exchange) -> ModelCall:
+        """A parsed request as a call of the model.
+
+        Raises:
+            InferenceError: as ``SimpleForm.decode``, or the pipeline.
         """
         exchange.entry = entry = self._repository.default
-        if self._pipeline is not None:
-            return self._answer_with_pipeline(self._pipeline, payload, exchange, entry)
         signature = entry.ready_service().signature
+        if self._pipeline is not None:
+            from inference_runtime.codecs.pipeline import PipelineForm
+
+            pipeline_form = PipelineForm(self._pipeline, signature, entry.version)
+            return ModelCall(entry, pipeline_form.decode(payload), pipeline_form.encode)
         form = SimpleForm(signature, entry.version, self._settings.non_finite)
         call = form.decode(payload)
-        return form.encode(call, exchange.run(entry, call.inputs))
-
-    def _answer_with_pipeline(
-        self, pipeline: Pipeline, payload: Json, exchange: Exchange, entry: Entry
-    ) -> Json:
-        from inference_runtime.codecs.pipeline import PipelineForm
-
-        form = PipelineForm(pipeline, entry.ready_service().signature, entry.version)
-        return form.encode(exchange.run(entry, form.decode(payload)))
+        return ModelCall(entry, call.inputs, lambda outputs: form.encode(call, outputs))
 
     def error_body(self, error: InferenceError, request_id: str) -> Json:
         """``{"error": {"code", "message"}}``, with the request's id when the fault is ours."""
