@@ -29,6 +29,16 @@ def _end_with_parent(scratch: str) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
+def _managed_packages(scratch: Path) -> str:
+    """A folder with what Lambda's own Python brings for SnapStart: one file."""
+    import snapshot_restore_py
+
+    folder = scratch / "managed"
+    folder.mkdir()
+    shutil.copy(snapshot_restore_py.__file__, folder)
+    return str(folder)
+
+
 def main(scratch: str, lifetime: str) -> None:
     """Serve until killed; ``scratch`` is the folder that TMPDIR names."""
     if lifetime == "tied":
@@ -38,8 +48,10 @@ def main(scratch: str, lifetime: str) -> None:
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
     (Path(scratch) / RESOURCE_TYPES).write_text(json.dumps(sorted(_RESOURCE_HANDLERS)))
+    os.environ["PYTHONPATH"] = _managed_packages(Path(scratch))
     # ministack runs functions with sys.executable. The interpreter outside this virtual
-    # environment gives a function no package that its own code and layers do not bring.
+    # environment gives a function no package that its own code and layers do not bring, but for
+    # those above.
     sys.executable = sys._base_executable  # type: ignore[attr-defined]
     sys.argv = ["ministack"]
     run_ministack()
