@@ -50,7 +50,8 @@ def assemble(
             service = first.pop()()
             make_room(service.size)
         else:
-            service = load(model, make_room)
+            with repository.loading:
+                service = load(model, make_room)
         watch.lap("load")
         _warm_up(service)
         watch.lap("warm_up")

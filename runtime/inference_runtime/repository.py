@@ -84,10 +84,9 @@ class Entry:
             self.service, self.size = None, 0
 
     def evict(self) -> None:
-        """Let the model go until the next request for it, unless it is loading."""
-        if self._lock.acquire(blocking=False):
+        """Let the model go until the next request for it; runs in flight end first."""
+        with self._lock:
             self.service, self.size = None, 0
-            self._lock.release()
 
     def ready_service(self) -> InferenceService:
         """The service, loaded first where the model is ready and not in memory.
@@ -124,12 +123,15 @@ class ModelRepository:
     Args:
         entries: at least one; versions of one model in ascending order.
         memory_bytes: of all models in memory together, by their ``size``; ``None`` for no limit.
+
+    Attributes:
+        loading: held by who loads a model: one at a time, so that all others can make room.
     """
 
     def __init__(self, entries: list[Entry], memory_bytes: int | None = None) -> None:
         self.entries = entries
+        self.loading = Lock()
         self._memory_bytes = memory_bytes
-        self._lock = Lock()
 
     @property
     def default(self) -> Entry:
@@ -177,29 +179,21 @@ class ModelRepository:
             size: of that model in bytes.
 
         Raises:
-            ModelNotLoaded: there is no room, even so.
+            ModelNotLoaded: it is larger than all the room.
         """
         limit = self._memory_bytes
         if limit is None:
             return
-        with self._lock:
-            for other in sorted(self.entries, key=lambda other: other.used_at):
-                if size > limit or self._taken(entry) + size <= limit:
-                    break
-                if other is not entry:
-                    other.evict()
-            taken = self._taken(entry)
-            if taken + size > limit:
-                raise ModelNotLoaded(
-                    f"model {entry.name!r} version {entry.version!r} takes {size:,} bytes, but"
-                    f" INFERENCE_MEMORY_CACHE_BYTES is {limit:,}, and others take {taken:,} of"
-                    " them: allow more, or make the model smaller"
-                )
-            entry.size = size
-
-    def _taken(self, entry: Entry) -> int:
-        """Bytes of all models in memory but one."""
-        return sum(other.size for other in self.entries if other is not entry)
+        if size > limit:
+            raise ModelNotLoaded(
+                f"model {entry.name!r} version {entry.version!r} takes {size:,} bytes, but"
+                f" INFERENCE_MEMORY_CACHE_BYTES is {limit:,}: allow more, or make the model smaller"
+            )
+        others = [other for other in self.entries if other is not entry and other.size]
+        others.sort(key=lambda other: other.used_at, reverse=True)
+        while others and sum(other.size for other in others) + size > limit:
+            others.pop().evict()
+        entry.size = size
 
     @property
     def ready(self) -> bool:
