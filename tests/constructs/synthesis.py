@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk.assertions import Template
 from cfnlint.api import ManualArgs, lint
+
+import stacks
 
 ROOT = Path(__file__).parents[2]
 RECOMMENDED_FLAGS: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
@@ -22,6 +26,17 @@ def new_stack(context: dict[str, Any] | None = None) -> cdk.Stack:
     # Assets are hashed, but not copied: there are many stacks and each would copy onnxruntime.
     app = cdk.App(context={"aws:cdk:disable-asset-staging": True, **(context or {})})
     return cdk.Stack(app, "Stack")
+
+
+def reference_stacks() -> list[type[cdk.Stack]]:
+    """Every stack of the package ``stacks``."""
+    modules = [import_module(module.name) for module in iter_modules(stacks.__path__, "stacks.")]
+    return [
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    ]
 
 
 def synthesize(stack: cdk.Stack) -> Template:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cdk_inference
 import pytest
 
-from tests.constructs.synthesis import ROOT, check_with_cfn_lint
+from tests.constructs.synthesis import ROOT, check_with_cfn_lint, reference_stacks
 
 
 def python(*arguments: str | Path, **environment: str) -> str:
@@ -36,7 +36,17 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_app_is_the_digits_stack(assembly: Path) -> None:
+def test_the_app_has_every_reference_stack(assembly: Path) -> None:
+    manifest = json.loads((assembly / "manifest.json").read_text())
+    made = {
+        name
+        for name, artifact in manifest["artifacts"].items()
+        if artifact["type"] == "aws:cloudformation:stack"
+    }
+    assert made == {stack.__name__ for stack in reference_stacks()}
+
+
+def test_the_digits_stack_is_a_public_api(assembly: Path) -> None:
     template = json.loads((assembly / "DigitsStack.template.json").read_text())
     outputs = sorted(template["Outputs"])
     assert [name.rstrip("0123456789ABCDEF") for name in outputs] == [
@@ -53,15 +63,16 @@ def test_the_app_is_the_digits_stack(assembly: Path) -> None:
 
 
 def test_the_app_passes_cfn_lint_and_the_cdks_validator(assembly: Path) -> None:
-    check_with_cfn_lint((assembly / "DigitsStack.template.json").read_text())
+    for template in assembly.glob("*.template.json"):
+        check_with_cfn_lint(template.read_text())
     # There is such a report only where the validator has run.
     report = json.loads((assembly / "validation-report.json").read_text())
     assert report["pluginReports"] == []
 
 
 def test_the_app_needs_no_docker(assembly: Path) -> None:
-    assets = json.loads((assembly / "DigitsStack.assets.json").read_text())
-    assert assets["dockerImages"] == {}
+    for assets in assembly.glob("*.assets.json"):
+        assert json.loads(assets.read_text())["dockerImages"] == {}
 
 
 def test_constructs_is_the_package_from_pypi_even_in_this_folder() -> None:

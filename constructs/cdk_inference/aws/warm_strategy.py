@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from aws_cdk import Duration
+from aws_cdk import Annotations, Duration
 
 from cdk_inference.aws.keep_warm import DEFAULT_EVERY, DEFAULT_HOLD, KeepWarm, check_keep_warm
 from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool, WarmSchedule, check_pool
@@ -100,6 +100,9 @@ class _SnapStart(WarmStrategy):
     def apply(self, function: MLInferenceFunction) -> None:
         cfn_function = cast("lambda_.CfnFunction", function.function.node.default_child)
         function.node.add_validation(WithoutFileSystem(cfn_function))
+        Annotations.of(function.function).acknowledge_warning(
+            "@aws-cdk/aws-lambda:snapStartRequirePublish", "the alias live is a published version"
+        )
         if is_local(function):
             # As Lambda does, and the emulator does not. The CDK rightly takes no such variable.
             name = f"Environment.Variables.{INITIALIZATION_TYPE}"
