@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from inference_runtime.optimize.accuracy import Accuracy
     from inference_runtime.optimize.candidate import Candidate
-    from inference_runtime.optimize.measure import Outcome, Timing
+    from inference_runtime.optimize.measure import Outcome
 
 # Candidates this close are equal on a machine with any noise; the safer one is taken.
 _NEAR: Final = 1.05
@@ -64,20 +64,15 @@ def judge(
             candidate.rejected = "for information"
 
 
-def instance_ms(timing: Timing, calls: int) -> float:
-    """The milliseconds of an instance's life: load, first run, and ``calls`` more of one row."""
-    return timing.load_ms + timing.first_ms + calls * timing.latency_ms[1][50]
-
-
 def choose(candidates: Sequence[Candidate], calls: int) -> Candidate:
-    """The candidate with the least ``instance_ms``; of those within 5 %, the first given.
+    """The candidate with the least ``Timing.instance_ms``; of those within 5 %, the first given.
 
     Args:
         candidates: from the safest to the least; at least one that is measured and not rejected.
         calls: that an instance answers in its life.
     """
     lives = [
-        (instance_ms(candidate.timing, calls), candidate)
+        (candidate.timing.instance_ms(calls), candidate)
         for candidate in candidates
         if candidate.timing is not None and not candidate.rejected
     ]

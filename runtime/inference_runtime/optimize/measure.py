@@ -75,7 +75,9 @@ class Timing:
             median of the rounds.
     """
 
-    __slots__ = ("engine", "first_ms", "latency_ms", "load_ms", "peak_bytes")
+    __slots__ = (
+        "_start_ms", "_typical_run_ms", "engine", "first_ms", "latency_ms", "load_ms", "peak_bytes",
+    )  # fmt: skip
 
     def __init__(self, results: Sequence[Mapping[str, Any]]) -> None:
         self.engine: str = results[0]["engine"]
@@ -86,6 +88,17 @@ class Timing:
             int(rows): _percentiles([ms for r in results for ms in r["latencies_ms"][rows]])
             for rows in results[0]["latencies_ms"]
         }
+        self._start_ms: float = min(result["load_ms"] + result["first_ms"] for result in results)
+        self._typical_run_ms: float = min(
+            statistics.median(r["latencies_ms"]["1"]) for r in results
+        )
+
+    def instance_ms(self, calls: int) -> float:
+        """The milliseconds of an instance's life: load, first run, and ``calls`` more of one row.
+
+        Of each the quietest round's: what other processes add says nothing of the model.
+        """
+        return self._start_ms + calls * self._typical_run_ms
 
 
 class Outcome:

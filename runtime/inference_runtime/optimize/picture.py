@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from html import escape
 
 from inference_runtime.optimize.units import milliseconds, size
@@ -37,7 +38,9 @@ def draw(result: Result) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
         f' width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
-        _text(_MARGIN, 26, f"{result.task.model}: {result.chosen} serves", "15"),
+        _text(
+            _MARGIN, 26, f"{os.path.basename(result.task.model)}: {result.chosen.name} serves", "15"
+        ),
         _text(_MARGIN, 46, "green: serves; blue: may serve; grey: outside the tolerance", "11"),
     ]
     for row, candidate in enumerate(candidates):
@@ -56,7 +59,7 @@ def draw(result: Result) -> str:
 
 
 def _colour(candidate: Candidate, result: Result) -> str:
-    if candidate.name == result.chosen:
+    if candidate is result.chosen:
         return _SERVED
     return _REJECTED if candidate.rejected else _ALLOWED
 

@@ -88,20 +88,17 @@ class Result:
         candidates: all that were made, the original first.
         skipped: why others were not made, by name.
         variants: ways to load the chosen one, as measured.
-        served: of ``variants``, what serves.
+        chosen: of ``candidates``, the one that serves.
+        served: of ``variants``, how it is loaded.
     """
 
     task: Task
     samples: Samples
     candidates: list[Candidate]
     skipped: dict[str, str]
+    chosen: Candidate
     variants: list[Candidate]
     served: Candidate
-
-    @property
-    def chosen(self) -> str:
-        """The name of the candidate that serves."""
-        return self.served.name.partition(",")[0]
 
 
 def optimize(task: Task, progress: Progress | None = None) -> Result:
@@ -117,7 +114,7 @@ def optimize(task: Task, progress: Progress | None = None) -> Result:
 
     Example:
         >>> task = Task("digits.onnx", "build/digits", samples="samples.json")
-        >>> optimize(task).chosen  # doctest: +SKIP
+        >>> optimize(task).chosen.name  # doctest: +SKIP
         'graph'
     """
     progress = progress or Silent()
@@ -141,7 +138,7 @@ def optimize(task: Task, progress: Progress | None = None) -> Result:
         chosen = choose(candidates, task.calls)
         variants = _variants(chosen, folder)
         served = _tune(variants, reference, samples, task, folder, progress)
-        result = Result(task, samples, candidates, skipped, variants, served)
+        result = Result(task, samples, candidates, skipped, chosen, variants, served)
         progress.step(f"Writing {task.output}")
         publication.publish(result, original.path, _new_folder(folder, "output"))
     return result
@@ -227,7 +224,7 @@ def _variants(chosen: Candidate, folder: str) -> list[Candidate]:
     ways = [(chosen.path, optimize) for optimize in _ways(chosen.options.optimize_graph)]
     return [
         Candidate(
-            _way(chosen.name, path, optimize, prepack), path,
+            _way(path, optimize, prepack), path,
             LoadOptions(optimize_graph=optimize, prepack=prepack),
             this_processor=chosen.this_processor,
         )
@@ -240,11 +237,10 @@ def _ways(optimize_graph: bool) -> list[bool]:
     return [True, False] if optimize_graph else [False]
 
 
-def _way(name: str, path: str, optimize_graph: bool, prepack: bool) -> str:
-    words = [name, "ORT format" if path.endswith(".ort") else "ONNX"]
-    words += ["optimised at load"] if optimize_graph else []
-    words += ["prepacked"] if prepack else ["not prepacked"]
-    return ", ".join(words)
+def _way(path: str, optimize_graph: bool, prepack: bool) -> str:
+    form = "ORT format" if path.endswith(".ort") else "ONNX"
+    optimised = ", optimised at load" if optimize_graph else ""
+    return f"{form}{optimised}, {'prepacked' if prepack else 'not prepacked'}"
 
 
 def _tune(

@@ -103,7 +103,8 @@ def _manifest(
         "engine": timing.engine if timing else None,
         "class_labels": parse_labels(labels, MODEL_FILE) if labels else None,
         "how": {
-            "candidate": result.chosen,
+            "candidate": result.chosen.name,
+            "load": served_candidate.name,
             "tolerance": {
                 "max_error": task.tolerance.max_error,
                 "min_agreement": task.tolerance.min_agreement,
@@ -121,7 +122,7 @@ def _manifest(
 
 def _level(result: Result) -> str:
     """The optimisation level that is in the file, in onnxruntime's words."""
-    if result.chosen in ("original", "slim"):
+    if result.chosen.name in ("original", "slim"):
         return "none"
     return "all" if result.served.this_processor else "extended"
 

@@ -31,7 +31,7 @@ def show(result: Result, console: Console) -> None:
         console.print(_table(title, candidates, _ANSWERS), "")
     title = "US dollars for a million calls on Lambda (x86_64), by memory in MB"
     console.print(_table(title, candidates, _costs(threads)), "")
-    console.print(_table("Ways to load what was chosen", result.variants, _WAYS), "")
+    console.print(_table(f"Ways to load {result.chosen.name!r}", result.variants, _WAYS), "")
     for name, reason in result.skipped.items():
         console.print(f"{name} was left out: {reason}", soft_wrap=True, markup=False, style="dim")
     console.print(f"\n{_conclusion(result)}", soft_wrap=True, markup=False, highlight=False)
@@ -110,8 +110,8 @@ def _cost_cell(memory: int, threads: int) -> Callable[[Candidate], str]:
 def _conclusion(result: Result) -> str:
     served = result.served
     lines = [
-        f"{served.name} serves: the least time for an instance that starts, loads and answers"
-        f" {result.task.calls} calls."
+        f"{result.chosen.name} serves, as {served.name}: the least time for an instance that"
+        f" starts, loads and answers {result.task.calls} calls."
     ]
     cheapest = lambda_cost.cheapest(served.costs(result.task.effort.threads))
     if cheapest:

@@ -77,6 +77,8 @@ def test_percentiles_are_of_all_rounds_and_times_are_their_median() -> None:
     timing = Timing(rounds)
     assert timing.load_ms == 3.5
     assert timing.latency_ms == {1: {50: 100, 95: 190, 99: 198}}
+    # The quietest start is 2 + 1, the quietest round's median 25.5.
+    assert timing.instance_ms(calls=10) == 258
 
 
 def test_tensors_come_back_from_a_file_as_they_went(tmp_path: Path) -> None:
