@@ -38,7 +38,7 @@ candidates:
 how one is chosen:
   A candidate may serve if on your samples its answers are within --max-error and --min-agreement of
   the original's. Of those, the one with the least time for an instance that starts, loads and
-  answers --calls calls is taken; the safer one where two are within 5 %.
+  answers --calls calls is taken; the safer one where two are within 10 %.
 
 what is written to --output, whole or not at all:
   model.onnx       the original, which serves wherever the manifest does not hold

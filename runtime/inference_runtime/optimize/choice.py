@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from inference_runtime.optimize.measure import Outcome
 
 # Candidates this close are equal on a machine with any noise; the safer one is taken.
-_NEAR: Final = 1.05
+_NEAR: Final = 1.1
 
 
 class Tolerance:
@@ -65,7 +65,7 @@ def judge(
 
 
 def choose(candidates: Sequence[Candidate], calls: int) -> Candidate:
-    """The candidate with the least ``Timing.instance_ms``; of those within 5 %, the first given.
+    """The candidate with the least ``Timing.instance_ms``; of those within 10 %, the first given.
 
     Args:
         candidates: from the safest to the least; at least one that is measured and not rejected.

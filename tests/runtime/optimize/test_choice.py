@@ -53,8 +53,8 @@ def test_calls_weigh_the_start_against_the_speed(tmp_path: Path) -> None:
 
 
 def test_of_equals_the_safer_is_taken(tmp_path: Path) -> None:
-    assert choose(candidates(tmp_path, (104, 0), (100, 0)), calls=1).name == "0"
-    assert choose(candidates(tmp_path, (106, 0), (100, 0)), calls=1).name == "1"
+    assert choose(candidates(tmp_path, (109, 0), (100, 0)), calls=1).name == "0"
+    assert choose(candidates(tmp_path, (111, 0), (100, 0)), calls=1).name == "1"
 
 
 def test_what_is_rejected_or_failed_is_never_taken(tmp_path: Path) -> None:
