@@ -1,0 +1,109 @@
+"""A start from a remote model, whole: over TLS, without an SDK, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+from inference_runtime.errors import ModelNotLoaded
+from inference_runtime.models import http_client
+
+from tests.runtime.models.conftest import AWS_KEYS, Fetch
+from tests.runtime.models.object_server import ObjectServer
+from tests.runtime.models.samples import padded
+
+START = """
+import json, sys
+from inference_runtime.serving import start
+plane = start()
+print(json.dumps([plane.repository.ready, sorted(sys.modules)]))
+"""
+SDKS = {"boto3", "botocore", "google.auth", "requests", "urllib3", "numpy", "asyncio"}
+
+
+def start(**environ: str) -> tuple[list[dict[str, Any]], list[Any]]:
+    """The log of a start in a process of its own, and what it prints."""
+    ended = subprocess.run(
+        [sys.executable, "-c", START], env=environ, capture_output=True, text=True, check=True
+    )
+    *log, last = map(json.loads, ended.stdout.splitlines())
+    return log, last
+
+
+def test_a_start_from_s3_loads_no_sdk_and_logs_its_phases(
+    server: ObjectServer, cache: Path
+) -> None:
+    server.objects["b/m.onnx"] = model = padded(1000)
+    log, (ready, modules) = start(
+        MODEL_URI="s3://b/m.onnx", AWS_ENDPOINT_URL=server.url, INFERENCE_CACHE_DIR=str(cache),
+        **AWS_KEYS,
+    )  # fmt: skip
+    assert ready
+    assert SDKS.isdisjoint(modules)
+    fetched, started = log
+    assert fetched["message"] == "model fetched"
+    assert (fetched["uri"], fetched["bytes"]) == ("s3://b/m.onnx", len(model))
+    assert fetched["fetch_ms"] > 0
+    assert started["message"] == "ready"
+
+
+def test_a_start_that_fails_names_the_uri_and_hides_the_signature(
+    server: ObjectServer, cache: Path
+) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as raised:
+        start(MODEL_URI=f"{server.url}/m.onnx?signature=secret", INFERENCE_CACHE_DIR=str(cache))
+    (line,) = map(json.loads, raised.value.stdout.splitlines())
+    assert line["error"] == "MODEL_NOT_LOADED"
+    assert f"{server.url}/m.onnx does not exist" in line["detail"]
+    assert "secret" not in raised.value.stdout + raised.value.stderr
+
+
+# Encryption
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for localhost, and its key."""
+    if which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate")
+    file = tmp_path / "localhost.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+         "-keyout", str(file), "-out", str(tmp_path / "certificate")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    file.write_text(file.read_text() + (tmp_path / "certificate").read_text())
+    return file
+
+
+@pytest.fixture
+def tls_server(server: ObjectServer, certificate: Path) -> ObjectServer:
+    server.encrypt(certificate)
+    server.objects["m.onnx"] = padded(1000)
+    return server
+
+
+@pytest.fixture(autouse=True)
+def _fresh_tls() -> None:
+    http_client._tls.cache_clear()
+
+
+def test_a_trusted_server_is_read_over_tls(
+    tls_server: ObjectServer, certificate: Path, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    files = fetch(f"https://localhost:{tls_server.port}/m.onnx")
+    assert Path(files.path).read_bytes() == tls_server.objects["m.onnx"]
+
+
+def test_a_server_that_is_not_trusted_is_refused_at_once(
+    tls_server: ObjectServer, fetch: Fetch
+) -> None:
+    with pytest.raises(ModelNotLoaded, match=r"its server is not trusted: .*CERTIFICATE_VERIFY"):
+        fetch(f"https://localhost:{tls_server.port}/m.onnx")
