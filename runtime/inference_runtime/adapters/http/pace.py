@@ -13,14 +13,17 @@ FAST_SECONDS: Final = 0.001
 SMALL_BODY_BYTES: Final = 65_536
 
 _FORGETTING = 0.9
+_MOST_COUNTED_SECONDS = 2 * FAST_SECONDS
 _LARGEST_TABLE = 1024
 
 
 class Pace:
     """Tells fast paths from slow ones, by the requests that were answered before.
 
-    A slow request counts at once; fast ones bring the figure back by a tenth each. A path that was
-    not measured yet is slow.
+    The figure is an average that forgets a tenth with each request. A single one counts as twice
+    the limit at most, so that a hiccup of the machine does not send a fast model's requests to
+    threads, while a model that has become slow is one after seven. Until then, and for the odd slow
+    one later, the loop has its guard. A path that was not measured yet is slow.
 
     Example:
         >>> pace = Pace()
@@ -45,7 +48,7 @@ class Pace:
         before = self._seconds.get(path)
         if before is None:
             if len(self._seconds) < _LARGEST_TABLE:
-                self._seconds[path] = seconds
+                self._seconds[path] = min(seconds, _MOST_COUNTED_SECONDS)
             return
-        faded = _FORGETTING * before + (1 - _FORGETTING) * seconds
-        self._seconds[path] = max(seconds, faded)
+        bounded = min(seconds, _MOST_COUNTED_SECONDS)
+        self._seconds[path] = _FORGETTING * before + (1 - _FORGETTING) * bounded

@@ -48,12 +48,14 @@ _P = c_void_p
 _LONG: dict[str, tuple[int, tuple[Any, ...]]] = {
     "CreateEnv": (3, (c_int, c_char_p, _P)),
     "CreateSession": (7, (_P, c_char_p, _P, _P)),
+    "CreateSessionFromArray": (8, (_P, _P, c_size_t, _P, _P)),
     "Run": (9, (_P, _P, _P, _P, c_size_t, _P, c_size_t, _P)),
 }
 # These return a status and are over in a microsecond: winning the interpreter's lock back could
 # take thousands of times longer, so they keep it.
 _SHORT: dict[str, tuple[int, tuple[Any, ...]]] = {
     "CreateSessionOptions": (10, (_P,)),
+    "DisableCpuMemArena": (19, (_P,)),
     "SetSessionGraphOptimizationLevel": (23, (_P, c_int)),
     "SetIntraOpNumThreads": (24, (_P, c_int)),
     "SetInterOpNumThreads": (25, (_P, c_int)),
@@ -93,8 +95,9 @@ _RELEASES = {
     "ReleaseSessionOptions": 100,
     "ReleaseModelMetadata": 118,
 }
+_LONG_RELEASES = ("ReleaseSession",)
 _GET_ERROR_CODE, _GET_ERROR_MESSAGE, _RELEASE_STATUS = 1, 2, 93
-_WARNING = 2  # OrtLoggingLevel
+_ERROR = 3  # OrtLoggingLevel
 
 
 class OrtFailure(Exception):
@@ -110,13 +113,22 @@ class OrtFailure(Exception):
 
 
 class Handle:
-    """An object of the library's, released with this one or at the end of its ``with``."""
+    """An object of the library's, released with this one or at the end of its ``with``.
 
-    __slots__ = ("_release", "pointer")
+    Args:
+        pointer: to the object.
+        release: releases it.
+        needs: what it points into, which stays until it is released.
+    """
 
-    def __init__(self, pointer: int, release: Callable[[int], None]) -> None:
+    __slots__ = ("_needs", "_release", "pointer")
+
+    def __init__(
+        self, pointer: int, release: Callable[[int], None], needs: object = None
+    ) -> None:
         self.pointer: int | None = pointer
         self._release = release
+        self._needs = needs
 
     @property
     def _as_parameter_(self) -> int | None:
@@ -136,7 +148,7 @@ class Handle:
         """Release it; the second time nothing is left to do."""
         if self.pointer is not None:
             self._release(self.pointer)
-            self.pointer = None
+            self.pointer = self._needs = None
 
 
 class Library:
@@ -169,7 +181,7 @@ class Library:
         check_version(self.version, path)
         address = PYFUNCTYPE(c_void_p, c_uint32)(get_api)(TESTED_MINORS[0])
         self._bind(cast(address, POINTER(c_void_p)))
-        self.env = self.get(c_void_p, self.CreateEnv, _WARNING, b"inference_runtime")
+        self.env = self.get(c_void_p, self.CreateEnv, _ERROR, b"inference_runtime")
         self.allocator = self.get(c_void_p, self.GetAllocatorWithDefaultOptions)
 
     if TYPE_CHECKING:
@@ -203,10 +215,11 @@ class Library:
         self._error_message = PYFUNCTYPE(c_char_p, c_void_p)(api[_GET_ERROR_MESSAGE])
         self._release_status = PYFUNCTYPE(None, c_void_p)(api[_RELEASE_STATUS])
         for name, position in _RELEASES.items():
-            setattr(self, name, CFUNCTYPE(None, c_void_p)(api[position]))
-        for table, prototype in ((_LONG, CFUNCTYPE(c_void_p)), (_SHORT, PYFUNCTYPE(c_void_p))):
+            prototype = CFUNCTYPE if name in _LONG_RELEASES else PYFUNCTYPE
+            setattr(self, name, prototype(None, c_void_p)(api[position]))
+        for table, status in ((_LONG, CFUNCTYPE(c_void_p)), (_SHORT, PYFUNCTYPE(c_void_p))):
             for name, (position, argtypes) in table.items():
-                function: Any = prototype(api[position])
+                function: Any = status(api[position])
                 function.argtypes = argtypes
                 function.errcheck = self._check
                 setattr(self, name, function)
