@@ -76,7 +76,7 @@ class DataPlane:
         answer: Json = None
         with exchange:
             answer = protocol.answer_object(payload, exchange)
-        self._observe(exchange)
+        self.observe(exchange)
         if exchange.error is None:
             return answer
         if exchange.error.fault == "server":
@@ -89,7 +89,7 @@ class DataPlane:
         exchange = Exchange(Request("POST", "", {}, b"", request_id), protocol.error_body)
         with exchange:
             raise error
-        self._observe(exchange)
+        self.observe(exchange)
         return protocol.error_body(error, request_id)
 
     def refuse(self, request: Request, error: InferenceError) -> Reply:
@@ -132,7 +132,7 @@ class DataPlane:
 
     def _finish(self, exchange: Exchange) -> Reply:
         exchange.reply.headers |= self._cors_headers(exchange.request.headers.get("origin"))
-        self._observe(exchange)
+        self.observe(exchange)
         return exchange.reply
 
     def protocol(self, payload: Json) -> SimpleEndpoints | OpenInferenceEndpoints:
@@ -156,7 +156,8 @@ class DataPlane:
         for observer in self._observers:
             observer.close()
 
-    def _observe(self, exchange: Exchange) -> None:
+    def observe(self, exchange: Exchange) -> None:
+        """Take note of a finished request: count it, log it, measure it."""
         exchange.close()
         exchange.cold_start = exchange.batch_size is not None and next(self._callers) == 0
         for observer in self._observers:

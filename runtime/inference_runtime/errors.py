@@ -143,6 +143,13 @@ class PipelineFailed(InferenceError):
     code = "PIPELINE_FAILED"
 
 
+class AwsCallFailed(InferenceError):
+    """A service of AWS that an event needs did not do what it was asked. Worth another try."""
+
+    status = 500
+    code = "AWS_CALL_FAILED"
+
+
 class InvalidSettings(InferenceError):
     """An environment variable holds a value that is not allowed. Raised at start only."""
 

@@ -122,6 +122,13 @@ def _address(text: str) -> str:
     return text
 
 
+def _results(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if text and not (separator and rest and scheme in ("s3", "https", "http")):
+        raise ValueError
+    return text
+
+
 def _optional_positive(text: str) -> int | None:
     return _positive(text) if text else None
 
@@ -269,7 +276,9 @@ VARIABLES: Final = (
     ),
     Variable(
         "INFERENCE_BATCH_ROWS", "batch_rows", _positive, "32", "a whole number from 1",
-        "Rows of one shared run, at most.",
+        "Rows of one shared run, at most. The records of an SQS, Kinesis or S3 event and the items"
+        " of Step Functions share runs whatever INFERENCE_BATCHING says; 1 keeps them apart, for"
+        " models whose first dimension is no batch.",
     ),
     Variable(
         "INFERENCE_RESPONSE_CACHE", "response_cache", _response_cache, "",
@@ -396,6 +405,13 @@ VARIABLES: Final = (
         " 6 MB is refused with 413.",
     ),
     Variable(
+        "INFERENCE_RESULTS", "results", _results, "",
+        "s3://BUCKET/PREFIX, or the https:// URL of an SQS queue",
+        "Where AWS Lambda sends the answers to events that nobody waits for: S3 objects of JSON"
+        " lines, or SQS messages. Empty: answers to SQS and Kinesis go to the log, and the others"
+        " are what the function returns. Needs boto3, which the managed runtimes have.",
+    ),
+    Variable(
         _RUNTIME_API, "lambda_runtime_api", _address, "", "host:port, set by AWS Lambda",
         "Where the Runtime API loop takes its events from.",
     ),
@@ -503,6 +519,7 @@ class Settings:
     keep_alive_seconds: int
     cors_origins: tuple[str, ...]
     invoke_mode: str
+    results: str
     lambda_runtime_api: str
     lambda_concurrency: int
     lambda_initialization: str

@@ -62,6 +62,10 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
         ("https://a.org, http://localhost:3000", ("https://a.org", "http://localhost:3000")),
     ],
     "INFERENCE_INVOKE_MODE": [("BUFFERED", "BUFFERED"), ("RESPONSE_STREAM", "RESPONSE_STREAM")],
+    "INFERENCE_RESULTS": [
+        ("", ""), ("s3://b/p", "s3://b/p"),
+        ("https://sqs.eu-west-1.amazonaws.com/0/q", "https://sqs.eu-west-1.amazonaws.com/0/q"),
+    ],
     "AWS_LAMBDA_RUNTIME_API": [("", ""), ("127.0.0.1:9001", "127.0.0.1:9001")],
     "AWS_LAMBDA_MAX_CONCURRENCY": [("8", 8)],
     "AWS_LAMBDA_INITIALIZATION_TYPE": [("snap-start", "snap-start"), ("", "")],
@@ -106,6 +110,7 @@ BAD: dict[str, list[str]] = {
         "ftp://a.org",
     ],
     "INFERENCE_INVOKE_MODE": ["", "buffered"],
+    "INFERENCE_RESULTS": ["queue", "s3://", "arn:aws:sqs:eu-west-1:0:q"],
     "AWS_LAMBDA_RUNTIME_API": ["127.0.0.1", ":9001", "host:port"],
     "AWS_LAMBDA_MAX_CONCURRENCY": ["", "0", "many"],
     "AWS_LAMBDA_INITIALIZATION_TYPE": [],

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from inference_runtime.adapters.lambda_events import EventSources
     from inference_runtime.dataplane import DataPlane
     from inference_runtime.messages import Reply
 
@@ -45,6 +46,7 @@ class LambdaFunction:
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
         self._watchdog = Watchdog()
+        self._event_sources: EventSources | None = None
 
     def answer(self, event: Any, request_id: str, deadline: float) -> Any:
         """Answer one event.
@@ -65,9 +67,10 @@ class LambdaFunction:
         match event:
             case {"warmup": True}:
                 return self._warm_up(event, request_id, deadline)
-            case _:
-                with self._watchdog.limit(deadline - _MARGIN_S) as cancellation:
-                    return self._plane.invoke(event, request_id, cancellation)
+        with self._watchdog.limit(deadline - _MARGIN_S) as cancellation:
+            if _has_source(event):
+                return self._sources().answer(event, request_id, cancellation)
+            return self._plane.invoke(event, request_id, cancellation)
 
     def answer_http(self, event: Any, request_id: str, deadline: float) -> Reply:
         """Answer the request that an HTTP event carries, however large the answer."""
@@ -94,6 +97,13 @@ class LambdaFunction:
         time.sleep(max(0, min(hold_ms / 1000, deadline - _MARGIN_S - time.time())))
         return {"warmup": True}
 
+    def _sources(self) -> EventSources:
+        if self._event_sources is None:
+            from inference_runtime.adapters.lambda_events import EventSources
+
+            self._event_sources = EventSources(self._plane)
+        return self._event_sources
+
     def _answer_in_envelope(self, event: Any, request_id: str, deadline: float) -> Any:
         reply = self.answer_http(event, request_id, deadline)
         size = body_size(reply)
@@ -101,6 +111,16 @@ class LambdaFunction:
             error = too_large(size, _LARGEST_BODY)
             reply = self._plane.refuse(read_request(event, request_id), error)
         return envelope(event, reply)
+
+
+def _has_source(event: Any) -> bool:
+    """Whether it is an event of ``lambda_events``, which few functions ever see."""
+    match event:
+        case {"Records": [{"eventSource": str()}, *_]} | {"Items": list()}:
+            return True
+        case {"detail-type": str(), "detail": _}:
+            return True
+    return False
 
 
 def too_large(size: int, largest: int) -> AnswerTooLarge:
