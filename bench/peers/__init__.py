@@ -90,6 +90,10 @@ def running(
     port = _free_port()
     command = _command(peer, port)
     environ = {**os.environ, "MODEL": str(model), "PORT": str(port), **_our_environ(model)}
+    if peer.folder:  # Triton's Python backend loads the interpreter as a library
+        environ["LD_LIBRARY_PATH"] = str(
+            (_environment(peer) / "bin/python").resolve().parents[1] / "lib"
+        )
     start = time.perf_counter()
     process = subprocess.Popen(
         ["taskset", "-c", cpus, *command],

@@ -22,8 +22,8 @@ class Pace:
 
     The figure is an average that forgets a tenth with each request. A single one counts as twice
     the limit at most, so that a hiccup of the machine does not send a fast model's requests to
-    threads, while a model that has become slow is one after seven. Until then, and for the odd slow
-    one later, the loop has its guard. A path that was not measured yet is slow.
+    threads, while a model that has become slow is one after seven. A path that was not measured
+    yet is slow, and so is one that the loop's guard had to end.
 
     Example:
         >>> pace = Pace()
@@ -52,3 +52,8 @@ class Pace:
             return
         bounded = min(seconds, _MOST_COUNTED_SECONDS)
         self._seconds[path] = _FORGETTING * before + (1 - _FORGETTING) * bounded
+
+    def mark_slow(self, path: str) -> None:
+        """Take note of a request that had to be taken off the loop."""
+        if path in self._seconds:
+            self._seconds[path] = _MOST_COUNTED_SECONDS

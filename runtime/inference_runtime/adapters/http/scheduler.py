@@ -124,7 +124,7 @@ class Scheduler:
         try:
             reply = self._plane.handle(request)
         except TookTooLong:
-            self._pace.record(request.path, time.perf_counter() - start)
+            self._pace.mark_slow(request.path)
             raise
         if reply.status == 200:  # A refusal is fast, and tells nothing of a run.
             self._pace.record(request.path, time.perf_counter() - start)
