@@ -38,7 +38,7 @@ def document(entry: Entry, routes: Iterable[Route]) -> Json:
     schemas = _schemas(entry.ready_service().signature)
     paths: dict[str, Schema] = {}
     for route in routes:
-        operation = {route.method.lower(): _operation(route)}
+        operation = {route.method.lower(): _operation(route, entry)}
         paths[route.pattern] = {**paths.get(route.pattern, {}), **operation}
     return {
         "openapi": "3.1.0",
@@ -48,9 +48,9 @@ def document(entry: Entry, routes: Iterable[Route]) -> Json:
     }
 
 
-def _operation(route: Route) -> Json:
+def _operation(route: Route, entry: Entry) -> Json:
     responses: Schema = {
-        "200": _response("Success", _success_schema(route)),
+        "200": _success(route),
         "default": _response("An error", {"$ref": "#/components/schemas/Error"}),
     }
     if route.pattern.endswith("/ready"):
@@ -59,10 +59,16 @@ def _operation(route: Route) -> Json:
         "summary": (route.answer.__doc__ or "").strip().splitlines()[0],
         "responses": responses,
     }
+    examples: Schema = {"model": entry.name, "version": entry.version}
     names = [segment[1:-1] for segment in route.segments if segment.startswith("{")]
     if names:
         operation["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "examples": [examples[name]]},
+            }
             for name in names
         ]
     request = _request_schema(route)
@@ -90,6 +96,12 @@ def _success_schema(route: Route) -> Schema:
     if route.pattern.endswith("/index"):
         return {"type": "array", "items": {"type": "object"}}
     return {"type": "object"}
+
+
+def _success(route: Route) -> Schema:
+    if route.pattern == "/metrics":
+        return {"description": "Success", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    return _response("Success", _success_schema(route))
 
 
 def _response(description: str, schema: Schema) -> Schema:
