@@ -14,11 +14,34 @@ class Limit:
         minimum: the smallest value allowed.
         maximum: the largest value allowed.
         unit: what the numbers count, as it reads in an error message.
+        platform: what sets them, likewise.
     """
 
     minimum: int
     maximum: int
     unit: str
+    platform: str = "AWS Lambda"
+
+
+@dataclass(frozen=True)
+class GpuLimits:
+    """A GPU that Cloud Run has.
+
+    Attributes:
+        accelerator: the platform's name of it.
+        cpu: the fewest vCPUs of an instance with one.
+        memory_gib: the least memory of an instance with one.
+        regions: where Cloud Run has it; with ``by_invitation``, all of them.
+        by_invitation: regions that need Google's consent first.
+        cuda: the major version of CUDA that its driver has.
+    """
+
+    accelerator: str
+    cpu: int
+    memory_gib: int
+    regions: tuple[str, ...]
+    by_invitation: tuple[str, ...]
+    cuda: int
 
 
 # AWS Lambda. MB here are MiB, as Lambda counts them.
@@ -75,6 +98,46 @@ LAMBDA_RESERVED_ENVIRONMENT: Final = frozenset(
         "LAMBDA_RUNTIME_DIR",
         "LAMBDA_TASK_ROOT",
     }
+)
+
+# Google Cloud Run, second generation: https://cloud.google.com/run/quotas
+CLOUD_RUN_CONCURRENCY: Final = Limit(1, 1_000, "requests", "Cloud Run")
+CLOUD_RUN_TIMEOUT: Final = Limit(1, 3_600, "seconds", "Cloud Run")
+CLOUD_RUN_LEAST_MEMORY_MIB: Final = 512
+CLOUD_RUN_REQUEST_BYTES: Final = 32 * 2**20  # over HTTP/1
+CLOUD_RUN_NAME_LENGTH: Final = 49
+GOOGLE_SERVICE_ACCOUNT_LENGTH: Final = 30
+
+# The vCPUs of an instance, and the least and the most memory in GiB that go with them.
+# https://cloud.google.com/run/docs/configuring/services/cpu
+CLOUD_RUN_CPU_MEMORY_GIB: Final = {1: (0, 4), 2: (0, 8), 4: (2, 16), 6: (4, 24), 8: (4, 32)}
+
+# How long an instance may take to start: the startup probe's period times its failures.
+# https://cloud.google.com/run/docs/configuring/healthchecks
+CLOUD_RUN_STARTUP_SECONDS: Final = 240
+
+# https://cloud.google.com/run/docs/configuring/services/gpu
+CLOUD_RUN_L4: Final = GpuLimits(
+    "nvidia-l4",
+    cpu=4,
+    memory_gib=16,
+    regions=("asia-southeast1", "europe-west1", "europe-west4", "us-east4"),
+    by_invitation=("asia-south1", "us-central1"),
+    cuda=12,
+)
+CLOUD_RUN_RTX_PRO_6000: Final = GpuLimits(
+    "nvidia-rtx-pro-6000",
+    cpu=20,
+    memory_gib=80,
+    regions=("asia-southeast1", "europe-west4", "us-central1"),
+    by_invitation=("asia-south2",),
+    cuda=13,
+)
+
+# Set by Cloud Run, and refused by it in a service's own environment.
+# https://cloud.google.com/run/docs/container-contract#services-env-vars
+CLOUD_RUN_RESERVED_ENVIRONMENT: Final = frozenset(
+    {"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"}
 )
 
 # What the packaged onnxruntime (runtime/requirements/) loads: the newest operator set of each

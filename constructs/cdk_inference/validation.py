@@ -62,7 +62,7 @@ AWS Lambda allows 1 to 900 in whole seconds; choose a value in that range
         if value != int(value) or not limit.minimum <= value <= limit.maximum:
             self.add(
                 f"{name} is {value:.12g} {limit.unit}",
-                allowed=f"AWS Lambda allows {limit.minimum} to {limit.maximum}"
+                allowed=f"{limit.platform} allows {limit.minimum} to {limit.maximum}"
                 f" in whole {limit.unit}",
                 remedy="choose a value in that range",
             )

@@ -16,7 +16,7 @@ from cdk_inference import (
     Packaging,
 )
 from cdk_inference.artifact import PackageTarget
-from cdk_inference.aws.memory import default_memory_mb, least_memory_mb
+from cdk_inference.aws.memory import default_memory_mb
 from cdk_inference.aws.packaging import lambda_platform
 from cdk_inference.context import LOCAL
 from cdk_inference.contract import RESERVED_ENVIRONMENT
@@ -25,6 +25,7 @@ from cdk_inference.limits import (
     LAMBDA_PYTHON_VERSIONS,
     LAMBDA_RESERVED_ENVIRONMENT,
 )
+from cdk_inference.memory import least_memory_mb
 from cdk_inference.testing import stable_template
 from hypothesis import given
 from hypothesis import strategies as st

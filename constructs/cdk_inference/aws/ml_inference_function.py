@@ -11,7 +11,7 @@ from aws_cdk import aws_logs as logs
 
 from cdk_inference.aws.environment import function_environment
 from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
-from cdk_inference.aws.memory import default_memory_mb, least_memory_mb
+from cdk_inference.aws.memory import default_memory_mb
 from cdk_inference.aws.nag import acknowledge
 from cdk_inference.aws.packaging import (
     LambdaPlatform,
@@ -30,6 +30,7 @@ from cdk_inference.limits import (
     LAMBDA_PYTHON_VERSIONS,
     LAMBDA_TIMEOUT,
 )
+from cdk_inference.memory import least_memory_mb
 from cdk_inference.validation import Problems
 from constructs import Construct
 
@@ -57,8 +58,8 @@ class MLInferenceFunction(Construct):
         packaging: an image, built by Docker when the app is deployed, or a zip with layers, built
             at synth without Docker. Default: image, since a zip has at most 250 MB unzipped.
         memory_size: 128 to 10,240 MB; a whole vCPU comes with each 1,769 MB. Default: 3.5 times
-            the model's size plus 256 MB, and no less than 1,769 MB (:mod:`cdk_inference.aws.memory`
-            has the measurements).
+            the model's size plus 256 MB, and no less than 1,769 MB (:mod:`cdk_inference.memory` has
+            the measurements).
         timeout: 1 to 900 seconds. Default: 30 seconds, as long as API Gateway waits.
         architecture: Default: x86_64. ARM_64 costs a fifth less for a second, but compare the
             latency of your own model first; these constructs were not yet tried on Graviton.
