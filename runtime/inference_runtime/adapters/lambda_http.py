@@ -24,12 +24,7 @@ if TYPE_CHECKING:
 
 def is_http(event: object) -> bool:
     """Whether an event carries an HTTP request."""
-    match event:
-        case {"requestContext": {"http": {"method": str()}}}:
-            return True
-        case {"requestContext": dict(), "httpMethod": str()}:
-            return True
-    return False
+    return bool(_method(event))
 
 
 def read_request(event: Event, request_id: str) -> Request:
@@ -77,10 +72,13 @@ def body_size(reply: Reply) -> int:
     return len(body) + body.count(b'"') + body.count(b"\\")
 
 
-def _method(event: Event) -> str:
-    http = event["requestContext"].get("http")
-    method: str = http["method"] if isinstance(http, dict) else event["httpMethod"]
-    return method.upper()
+def _method(event: object) -> str:
+    match event:
+        case {"requestContext": {"http": {"method": str(method)}}}:
+            return method.upper()
+        case {"requestContext": dict(), "httpMethod": str(method)}:
+            return method.upper()
+    return ""
 
 
 def _path(event: Event) -> str:
