@@ -36,6 +36,9 @@ typecheck: $(SETUP) ## Check types of both packages with mypy --strict
 pytest: $(SETUP) ## Run the tests, end to end included
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
+bench: $(SETUP) ## Measure everything anew, side by side, into docs/benchmarks.md (an hour; needs wrk)
+	$(BIN)/python -m bench
+
 dist: $(SETUP) ## Build both wheels into dist/
 	$(BIN)/uv build --all-packages --wheel --out-dir dist
 
