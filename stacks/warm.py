@@ -30,7 +30,7 @@ class SnapStartStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
-        _digits(self, WarmStrategy.snap_start())
+        _digits(self, "Snapshotted", WarmStrategy.snap_start())
 
 
 class ProvisionedStack(Stack):
@@ -44,6 +44,7 @@ class ProvisionedStack(Stack):
         super().__init__(scope, id)
         _digits(
             self,
+            "Provisioned",
             WarmStrategy.provisioned(
                 min=2,
                 max=10,
@@ -64,13 +65,13 @@ class KeepWarmStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
-        _digits(self, WarmStrategy.keep_warm(environments=3))
+        _digits(self, "KeptWarm", WarmStrategy.keep_warm(environments=3))
 
 
-def _digits(stack: Stack, strategy: WarmStrategy) -> MLInferenceFunction:
+def _digits(stack: Stack, id: str, strategy: WarmStrategy) -> MLInferenceFunction:
     return MLInferenceFunction(
         stack,
-        "Digits",
+        id,
         model=InferenceModel.from_file(_MODEL),
         packaging=Packaging.ZIP,
         warm_strategy=strategy,
