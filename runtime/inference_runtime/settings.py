@@ -563,8 +563,13 @@ class Settings:
                 problems.append(f"{variable.name} is {text!r}; it takes {variable.allowed}")
         if problems:
             raise InvalidSettings("; ".join(problems))
-        settings.platform = {name: given.get(name, "") for name in PLATFORM_VARIABLES}
+        settings.platform = platform_variables(given)
         return settings
+
+
+def platform_variables(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
+    """``PLATFORM_VARIABLES`` by name."""
+    return {name: environ.get(name, "") for name in PLATFORM_VARIABLES}
 
 
 def runtime_api_address(environ: Mapping[str, str] = os.environ) -> str:

@@ -85,6 +85,26 @@ def emulated(environ: dict[str, str], client: tuple[str, ...]) -> Iterator[Emula
 
 
 @contextmanager
+def with_extension(
+    environ: dict[str, str], client: tuple[str, ...], extension: Path
+) -> Iterator[Emulator]:
+    """As ``emulated``, with an external extension in ``/opt/extensions``.
+
+    Args:
+        environ: the function's, beyond that of the tests.
+        client: what the interpreter is started with.
+        extension: the file that Lambda starts.
+    """
+    place = (
+        'mount -t tmpfs none /opt && mkdir /opt/extensions && cp "$0" /opt/extensions && exec "$@"'
+    )
+    start = [*NAMESPACES, "sh", "-c", place, str(extension), binary()]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with _running(start, [sys.executable, *client], {**environ, "PATH": path}) as emulator:
+        yield emulator
+
+
+@contextmanager
 def managed_instance(
     environ: dict[str, str], client: tuple[str, ...], concurrency: int, folder: Path
 ) -> Iterator[Emulator]:

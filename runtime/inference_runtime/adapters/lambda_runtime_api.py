@@ -1,13 +1,13 @@
-"""Lambda's Runtime API and, of its Extensions API, what makes it send SIGTERM.
+"""Lambda's Runtime API, and the extension that makes it send SIGTERM.
 
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html and
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
 from __future__ import annotations
 
 from inference_runtime import jsonio
 from inference_runtime.adapters.lambda_connection import Connection
+from inference_runtime.adapters.lambda_extensions_api import NEXT_EVENT, ExtensionRefused, register
 from inference_runtime.telemetry import log
 
 TYPE_CHECKING = False
@@ -19,12 +19,10 @@ if TYPE_CHECKING:
     Headers = dict[str, str]
 
 RUNTIME: Final = "/2018-06-01/runtime"
-EXTENSION: Final = "/2020-01-01/extension"
 EXTENSION_NAME: Final = "inference-runtime"
 
 _JSON = {"content-type": "application/json"}
 _ERROR_TYPE = "lambda-runtime-function-error-type"
-_EXTENSION_ID = "lambda-extension-identifier"
 # Tells an invocation from an earlier one of the same request id that timed out; clients send it
 # back: https://github.com/aws/aws-lambda-python-runtime-interface-client/pull/214
 _INVOCATION_ID = "lambda-runtime-invocation-id"
@@ -180,13 +178,12 @@ class InternalExtension:
 
     def __init__(self, address: str) -> None:
         self._connection = Connection(address)
-        headers = {**_JSON, "lambda-extension-name": EXTENSION_NAME}
-        response = self._connection.call("POST", f"{EXTENSION}/register", headers, b'{"events":[]}')
-        if response.status != 200:
-            log("INFO", "no extension, so no SIGTERM will come", detail=_shown(response))
+        try:
+            identity = register(self._connection, EXTENSION_NAME, b"[]")
+        except ExtensionRefused as refusal:
+            log("INFO", "no extension, so no SIGTERM will come", detail=str(refusal))
             return
-        identifier = {_EXTENSION_ID: response.headers[_EXTENSION_ID]}
-        self._connection.send("GET", f"{EXTENSION}/event/next", identifier)
+        self._connection.send("GET", NEXT_EVENT, identity)
 
 
 def _describe(raised: Exception) -> dict[str, Any]:

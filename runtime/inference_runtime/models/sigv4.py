@@ -43,8 +43,9 @@ def sign(
     region: str,
     service: str = "s3",
     now: float | None = None,
+    method: str = "GET",
 ) -> dict[str, str]:
-    """The headers of a ``GET``, signed.
+    """The headers of a request, signed.
 
     Args:
         url: its path and query percent-encoded as they are sent, the query's parameters in order.
@@ -53,6 +54,7 @@ def sign(
         region: of the service's endpoint.
         service: that is asked.
         now: seconds since 1970; the present by default.
+        method: of HTTP.
 
     Returns:
         ``headers``, and those that carry the signature.
@@ -65,7 +67,7 @@ def sign(
     with_host = sorted({**signed, "host": target.netloc}.items())
     names = ";".join(name for name, _ in with_host)
     canonical = "\n".join(
-        ("GET", target.path, target.query, *(f"{n}:{v.strip()}" for n, v in with_host), "", names,
+        (method, target.path, target.query, *(f"{n}:{v.strip()}" for n, v in with_host), "", names,
          _NO_BODY)
     )  # fmt: skip
     scope = f"{moment[:8]}/{region}/{service}/aws4_request"
