@@ -229,8 +229,8 @@ class _WholeAlias:
             return []
         return [
             "the alias live has provisioned concurrency and weighted routing; Lambda allows one of"
-            " them, and the deployment after the next fails; shift traffic with CodeDeploy, or do"
-            " without ProvisionedWarmPool"
+            " them, and the second deployment fails; leave the routing out, or do without"
+            " ProvisionedWarmPool"
         ]
 
 
