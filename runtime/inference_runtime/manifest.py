@@ -15,7 +15,7 @@ from inference_runtime.errors import InferenceError, ModelNotLoaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any, Final
 
     from inference_runtime.engine import Engine
@@ -46,6 +46,29 @@ class Served:
         self.options = options
 
 
+class Promise:
+    """What a manifest holds, where its circumstances are those of this process.
+
+    Attributes:
+        file: the model that serves.
+        files: size and SHA-256 of each of its files, by name.
+        original_files: the same of the original.
+        options: how the session is made.
+    """
+
+    __slots__ = ("file", "files", "options", "original_files")
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        load = document["load"]
+        self.file: str = document["served"]["file"]
+        self.files: Mapping[str, Mapping[str, Any]] = document["served"]["files"]
+        self.original_files: Mapping[str, Mapping[str, Any]] = document["original"]["files"]
+        self.options = LoadOptions(optimize_graph=load["optimize_graph"], prepack=load["prepack"])
+        _check_names((*self.files, *self.original_files))
+        if self.file not in self.files:
+            raise Mismatch(f"{self.file} is none of the files that it was made for")
+
+
 def served(path: str) -> Served:
     """What to load for the model at ``path``, by the manifest beside it.
 
@@ -65,7 +88,7 @@ def served(path: str) -> Served:
     try:
         return _served(text, folder, name)
     except Mismatch as mismatch:
-        _log_original_serves(path, str(mismatch))
+        log_original_serves(path, str(mismatch))
         return Served(path)
 
 
@@ -85,7 +108,7 @@ def load(path: str, threads: int, choice: str = selection.AUTO) -> Engine:
         try:
             return selection.load(found.path, threads, choice, found.options)
         except ModelNotLoaded as error:
-            _log_original_serves(path, str(error))
+            log_original_serves(path, str(error))
             return selection.load(path, threads, choice)
     return selection.load(path, threads, choice, found.options)
 
@@ -105,9 +128,8 @@ def check_files(files: Mapping[str, Mapping[str, Any]], folder: str, *, whole: b
     Raises:
         Mismatch: a file is missing or another one.
     """
+    _check_names(files)
     for name, expected in files.items():
-        if os.path.isabs(name) or ".." in name.split("/"):
-            raise Mismatch(f"{name} is outside the manifest's folder")
         path = os.path.join(folder, name)
         if not os.path.isfile(path):
             raise Mismatch(f"{name} is missing")
@@ -151,13 +173,19 @@ def instruction_set() -> str:
     return " ".join([os.uname().machine, *sorted(features & _INSTRUCTION_SETS)])
 
 
-def _log_original_serves(path: str, reason: str) -> None:
+def log_original_serves(path: str, reason: str) -> None:
+    """Say that the model itself serves, and not what its manifest names."""
     from inference_runtime.telemetry import log
 
     log("WARNING", "the original model serves, unoptimised", model_path=path, reason=reason)
 
 
-def _served(text: bytes, folder: str, name: str) -> Served:
+def read_promise(text: bytes, name: str) -> Promise | None:
+    """What a manifest holds for the model ``name`` beside it; ``None`` if it is of another.
+
+    Raises:
+        Mismatch: it is broken, or made for other circumstances than these.
+    """
     from inference_runtime import jsonio
 
     try:
@@ -165,17 +193,29 @@ def _served(text: bytes, folder: str, name: str) -> Served:
         if document["manifest_version"] != MANIFEST_VERSION:
             raise Mismatch(f"its version is {document['manifest_version']}, not {MANIFEST_VERSION}")
         if document["original"]["file"] != name:
-            return Served(os.path.join(folder, name))
+            return None
         _check_circumstances(document)
-        check_files(document["original"]["files"], folder, whole=False)
-        check_files(document["served"]["files"], folder, whole=False)
-        load, file = document["load"], document["served"]["file"]
-        if file not in document["served"]["files"]:
-            raise Mismatch(f"{file} is none of the files that it was made for")
-        options = LoadOptions(optimize_graph=load["optimize_graph"], prepack=load["prepack"])
-        return Served(os.path.join(folder, file), options)
+        return Promise(document)
     except (InferenceError, KeyError, TypeError) as error:
         raise Mismatch(f"{MANIFEST_FILE} is no manifest: {error!r}") from error
+
+
+def _served(text: bytes, folder: str, name: str) -> Served:
+    promise = read_promise(text, name)
+    path = os.path.join(folder, name)
+    if promise is None:
+        return Served(path)
+    # A fetched model comes without its original where the manifest holds.
+    if os.path.exists(path):
+        check_files(promise.original_files, folder, whole=False)
+    check_files(promise.files, folder, whole=False)
+    return Served(os.path.join(folder, promise.file), promise.options)
+
+
+def _check_names(names: Iterable[str]) -> None:
+    for name in names:
+        if os.path.isabs(name) or ".." in name.split("/"):
+            raise Mismatch(f"{name} is outside the manifest's folder")
 
 
 def _check_circumstances(document: Mapping[str, Any]) -> None:

@@ -39,6 +39,10 @@ class Busy(Exception):
     """The server asks for patience, or broke off: worth another try."""
 
 
+class NotThere(ModelNotLoaded):
+    """There is no such object, or this process may not read it; some stores do not tell which."""
+
+
 class RemoteFile:
     """An object as its first answer showed it.
 
@@ -103,6 +107,20 @@ class Reader:
         answer = self.retried(uri, lambda: self._get_range(connection, name, 0, RANGE_BYTES))
         return RemoteFile(name, uri, connection, answer)
 
+    def read(self, name: str) -> bytes | None:
+        """The content of a small object; ``None`` where there is none, or none for this process.
+
+        Raises:
+            ModelNotLoaded: it cannot be had.
+        """
+        try:
+            return self.retried(
+                self._store.uri + name,
+                lambda: self._read(name, lambda: self._store.request(name, {})),
+            )
+        except NotThere:
+            return None
+
     def names(self) -> list[str]:
         """The paths of all objects in the store.
 
@@ -112,7 +130,8 @@ class Reader:
         names: list[str] = []
         marker = ""
         while True:
-            page = self.retried(self._store.uri, partial(self._list, marker))
+            request = partial(self._store.list_request, marker)
+            page = self.retried(self._store.uri, partial(self._read, "", request))
             found, marker = self._store.parse_list(page)
             names += found
             if not marker:
@@ -182,10 +201,9 @@ class Reader:
             headers["if-match"] = known.etag
         return self._get(connection, name, lambda: self._store.request(name, headers))
 
-    def _list(self, marker: str) -> bytes:
+    def _read(self, name: str, request: Callable[[], Request]) -> bytes:
         connection = self.take()
-        answer = self._get(connection, "", lambda: self._store.list_request(marker))
-        body = answer.read()
+        body = self._get(connection, name, request).read()
         self.give_back(connection)
         return body
 
@@ -242,9 +260,9 @@ def _reason(answer: HTTPResponse) -> str:
 def _refused(uri: str, status: int, reason: str, access: str) -> ModelNotLoaded:
     match status:
         case HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
-            return ModelNotLoaded(f"{uri} does not exist ({reason}): check MODEL_URI")
+            return NotThere(f"{uri} does not exist ({reason}): check MODEL_URI")
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-            return ModelNotLoaded(f"{uri} is refused ({reason}): {access}")
+            return NotThere(f"{uri} is refused ({reason}): {access}")
         case HTTPStatus.PRECONDITION_FAILED:
             return _changed(uri)
         case HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:

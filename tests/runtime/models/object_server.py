@@ -111,14 +111,17 @@ class ObjectServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def requests_for(self, path: str) -> list[Request]:
+        """Those for one object."""
+        return [r for r in self.requests if r.path.partition("?")[0] == f"/{path}"]
+
     def fetched_bytes(self, path: str) -> int:
         """Bytes of an object that ranges were asked for."""
         size = len(self.objects[path])
         total = 0
-        for request in self.requests:
-            if request.path.partition("?")[0] == f"/{path}":
-                last = int(request.headers["range"].rpartition("-")[2])
-                total += min(last + 1, size) - request.start
+        for request in self.requests_for(path):
+            last = int(request.headers["range"].rpartition("-")[2])
+            total += min(last + 1, size) - request.start
         return total
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

@@ -92,8 +92,8 @@ def test_a_kill_in_any_phase_leaves_nothing_but_a_part(
 
 
 def starts(server: ObjectServer) -> list[int]:
-    """Where the ranges begin that were asked for."""
-    return [request.start for request in server.requests]
+    """Where the ranges of the model begin that were asked for."""
+    return [request.start for request in server.requests_for(NAME)]
 
 
 def test_the_next_process_goes_on_where_the_killed_one_stopped(
@@ -101,7 +101,7 @@ def test_the_next_process_goes_on_where_the_killed_one_stopped(
 ) -> None:
     server.objects[NAME] = MODEL
     assert run(server, cache, "os", "pwrite", "9") < 0
-    asked = len(server.requests)
+    asked = len(starts(server))
     assert run(server, cache) == 0
     again = {start for start in starts(server)[asked:] if start}
     assert len(again) <= 7, "whole ranges were fetched twice"
@@ -269,7 +269,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_fetch(
     with pytest.raises(ModelNotLoaded, match=r"m.onnx needs [\d,]+ bytes in .* has 1,048,576 free"):
         fetch()
     assert cached_files(cache) == []
-    assert len(server.requests) == 1
+    assert len(server.requests_for(NAME)) == 1
 
 
 @pytest.mark.usefixtures("small_disk")
