@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.load import Call, Report, Stop, load, post
 from tests.runtime import onnx_models
+from tests.runtime.http_load import Call, Report, load, post
 from tests.runtime.http_server import (
     HOST,
     SERVE,
@@ -70,8 +70,8 @@ def digit_calls(server: Server) -> list[Call]:
     ]
 
 
-def under_load(server: Server, connections: int, stop: Stop) -> Report:
-    return asyncio.run(load(HOST, server.port, digit_calls(server), connections, stop))
+def under_load(server: Server, connections: int, requests: int) -> Report:
+    return asyncio.run(load(HOST, server.port, digit_calls(server), connections, requests))
 
 
 def background(call: Callable[[], Answer]) -> Future[Answer]:
@@ -90,12 +90,12 @@ def is_idle(server: Server) -> bool:
 
 def test_ten_thousand_requests_at_200_connections(digits_server: Server) -> None:
     """No error, the right answer each, and memory that does not grow from the half on."""
-    warm = under_load(digits_server, 200, Stop(requests=5_000))
+    warm = under_load(digits_server, 200, 5_000)
     halfway = digits_server.resident_bytes()
-    report = under_load(digits_server, 200, Stop(requests=10_000))
+    report = under_load(digits_server, 200, 10_000)
     assert not warm.errors
     assert not report.errors
-    assert len(report.latencies) == 10_000
+    assert report.right == 10_000
     assert digits_server.resident_bytes() - halfway < 4 * 1024 * 1024
     assert not digits_server.requests  # Its log has errors only.
 
@@ -230,10 +230,10 @@ def test_sigterm_under_load_drops_nothing(digits_server: Server, field: str) -> 
         for call in digit_calls(digits_server)
     ]
     threading.Timer(1.0, digits_server.signal).start()
-    report = asyncio.run(load(HOST, digits_server.port, calls, 64, Stop()))
+    report = asyncio.run(load(HOST, digits_server.port, calls, 64))
     assert digits_server.process.wait(timeout=10) == 0
     assert not report.errors
-    assert len(report.latencies) > 500
+    assert report.right > 500
     with pytest.raises(ConnectionRefusedError):
         digits_server.connect()
 

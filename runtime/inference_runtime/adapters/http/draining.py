@@ -1,6 +1,6 @@
 """The server, uvicorn, and how it stops: with every request answered, within 10 s.
 
-docs/decisions/003-http-server.md tells why it is uvicorn.
+docs/decisions/002-http-server.md tells why it is uvicorn.
 """
 
 from __future__ import annotations
