@@ -63,7 +63,8 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     ],
     "INFERENCE_INVOKE_MODE": [("BUFFERED", "BUFFERED"), ("RESPONSE_STREAM", "RESPONSE_STREAM")],
     "INFERENCE_RESULTS": [
-        ("", ""), ("s3://b/p", "s3://b/p"),
+        ("", ""),
+        ("s3://b/p", "s3://b/p"),
         ("https://sqs.eu-west-1.amazonaws.com/0/q", "https://sqs.eu-west-1.amazonaws.com/0/q"),
     ],
     "AWS_LAMBDA_RUNTIME_API": [("", ""), ("127.0.0.1:9001", "127.0.0.1:9001")],
@@ -81,7 +82,9 @@ BAD: dict[str, list[str]] = {
     "INFERENCE_MEMORY_CACHE_BYTES": ["0", "1GB"],
     "INFERENCE_FETCH_CONNECTIONS": ["", "0", "many"],
     "INFERENCE_FETCH_TIMEOUT_SECONDS": ["", "0", "inf"],
-    "INFERENCE_PREDICT_PATH": ["", "/", "predict", " /predict", "/predict ", "/health", "/v2/predict"],
+    "INFERENCE_PREDICT_PATH": [
+        "", "/", "predict", " /predict", "/predict ", "/health", "/v2/predict",
+    ],
     "INFERENCE_ENGINE": ["", "Capi", "onnxruntime"],
     "INFERENCE_PIPELINE": ["module", "module:", ":Class", "a b:Class"],
     "INFERENCE_BATCHING": ["", "true"],
