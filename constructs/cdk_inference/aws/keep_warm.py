@@ -120,7 +120,7 @@ class KeepWarm(Construct):
             self,
             "Schedule",
             schedule=scheduler.ScheduleExpression.rate(every),
-            description=f"Keeps {environments} environments of {function.model.name} warm",
+            description=f"Keeps {function.model.name} warm, environments: {environments}",
             target=targets.StepFunctionsStartExecution(
                 self.workflow,
                 role=self._scheduler_role(),
@@ -190,7 +190,7 @@ class KeepWarm(Construct):
             self,
             "MonthlyCost",
             value=f"{cost:.2f}",
-            description=f"US dollars a month in us-east-1 to keep {environments} environments warm",
+            description="US dollars a month in us-east-1 to be called as often, logs apart",
         )
         return cost
 

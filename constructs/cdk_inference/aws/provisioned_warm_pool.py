@@ -150,12 +150,12 @@ class ProvisionedWarmPool(Construct):
         self.monthly_cost_at_max = self._monthly_cost("MonthlyCostAtMax", function, max, highs)
 
     def metric_utilization(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """The share of the environments that is busy: the highest in 5 minutes, unless told so."""
+        """The share of the environments that is busy: the highest in 5 minutes, by default."""
         merged: MetricOptions = {"statistic": "Maximum", **options}
         return self._alias.metric("ProvisionedConcurrencyUtilization", **merged)
 
     def metric_spillover(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many requests found no free environment: the sum over 5 minutes, unless told so."""
+        """How many requests found no free environment: the sum over 5 minutes, by default."""
         merged: MetricOptions = {"statistic": "Sum", **options}
         return self._alias.metric("ProvisionedConcurrencySpilloverInvocations", **merged)
 
@@ -211,7 +211,7 @@ class ProvisionedWarmPool(Construct):
             self,
             id,
             value=f"{cost:.2f}",
-            description=f"US dollars a month in us-east-1 for {environments} environments,"
+            description=f"US dollars a month in us-east-1 at a capacity of {environments},"
             " requests apart",
         )
         return cost

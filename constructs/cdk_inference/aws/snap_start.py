@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import jsii
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cdk_inference.validation import Problems
 
-_WITHOUT: str = "leave WarmStrategy.snap_start() out"
+_WITHOUT: Final = "leave WarmStrategy.snap_start() out"
 
 
 def check_snap_start(python_version: str, ephemeral_storage: Size, problems: Problems) -> None:
