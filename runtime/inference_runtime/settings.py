@@ -364,7 +364,8 @@ VARIABLES: Final = (
         "INFERENCE_CONCURRENCY", "concurrency", _auto_or_positive, "auto",
         "auto, or a whole number from 1",
         "Runs of the HTTP server at the same time, each on its thread. auto: one more than the"
-        " whole vCPUs, so that one request is decoded while others run.",
+        " whole vCPUs, so that one request is decoded while others run; with INFERENCE_BATCHING, as"
+        " many as INFERENCE_BATCH_ROWS if that is more.",
     ),
     Variable(
         "INFERENCE_MAX_QUEUE", "max_queue", _whole, "256", "a whole number from 0",

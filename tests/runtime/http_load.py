@@ -6,19 +6,20 @@ Each connection sends its next request when it has the answer to the last one.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, takewhile
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 
 class Call(NamedTuple):
-    """One request, as the bytes on the wire, and the body that answers it with status 200."""
+    """One request, as the bytes on the wire, and the JSON that answers it with status 200."""
 
     request: bytes
-    answer: bytes
+    answer: Any
 
 
 @dataclass
@@ -116,7 +117,7 @@ class _Connection(asyncio.Protocol):
         self._transport.write(self._call.request)
 
     def _check(self, head: bytes, body: bytes) -> None:
-        if head.startswith(b"http/1.1 200 ") and body == self._call.answer:
+        if head.startswith(b"http/1.1 200 ") and json.loads(body) == self._call.answer:
             self._report.right += 1
         else:
             self._report.errors[head[9:12].decode() + ": " + body[:80].decode("latin-1")] += 1

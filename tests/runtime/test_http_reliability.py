@@ -65,7 +65,7 @@ def digit_calls(server: Server) -> list[Call]:
     answers = [server.ask("POST", "/predict", body) for body in bodies]
     assert [answer.json["predictions"]["label"] for answer in answers] == list(range(10))
     return [
-        Call(post("/predict", body), answer.body)
+        Call(post("/predict", body), answer.json)
         for body, answer in zip(bodies, answers, strict=True)
     ]
 
@@ -86,6 +86,13 @@ def is_idle(server: Server) -> bool:
     before = server.cpu_seconds()
     time.sleep(0.3)
     return server.cpu_seconds() - before < 0.03
+
+
+def established(server: Server) -> int:
+    """Connections that the server holds: proc_net_tcp, local address and state of each."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    states = [(fields[1], fields[3]) for fields in map(str.split, lines)]
+    return sum(local.endswith(f":{server.port:04X}") and state == "01" for local, state in states)
 
 
 def test_ten_thousand_requests_at_200_connections(digits_server: Server) -> None:
@@ -191,6 +198,35 @@ def test_bodies_on_their_way_are_bounded_too(tmp_path: Path) -> None:
         assert second.recv(100).startswith(b"HTTP/1.1 429 ")
         # A request that comes whole is not held up.
         assert server.ask("POST", "/predict", {"features": SAMPLES[1]["pixels"]}).status == 200
+
+
+def test_a_client_that_does_not_read_its_answer_is_dropped(tmp_path: Path) -> None:
+    """Its answer has 40 MB, more than the kernel keeps."""
+    model = onnx_models.save(onnx_models.zeros(), tmp_path / "zeros.onnx")
+    count = {"name": "count", "shape": [1], "datatype": "INT64", "data": [10_000_000]}
+    asked = {"inputs": [count], "parameters": {"binary_data_output": True}}
+    with (
+        serving(tmp_path, model, INFERENCE_KEEP_ALIVE_SECONDS="1") as server,
+        server.connect() as client,
+    ):
+        client.sendall(post("/v2/models/m/infer", json.dumps(asked).encode()))
+        assert client.recv(1)
+        eventually(lambda: established(server) == 1)
+        eventually(lambda: established(server) == 0)
+
+
+def test_requests_that_share_runs_are_answered_right(tmp_path: Path) -> None:
+    model = onnx_models.save(onnx_models.scaled(2.0), tmp_path / "scaled.onnx")
+    bodies = [json.dumps({"features": [number, -number]}).encode() for number in range(50)]
+    with serving(tmp_path, model, INFERENCE_BATCHING="on") as server:
+        answers = [server.ask("POST", "/predict", body) for body in bodies]
+        assert [answer.json["predictions"][0] for answer in answers] == list(range(0, 100, 2))
+        calls = [
+            Call(post("/predict", body), answer.json)
+            for body, answer in zip(bodies, answers, strict=True)
+        ]
+        report = asyncio.run(load(HOST, server.port, calls, 32, 1000))
+    assert (report.right, report.errors) == (1000, {})
 
 
 def test_a_fast_model_that_turns_slow_does_not_hold_up_others(

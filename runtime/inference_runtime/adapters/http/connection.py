@@ -1,7 +1,8 @@
 """One connection to the server, with bounds that uvicorn itself does not set.
 
 uvicorn times idle connections only between two requests: a client that sends its request a byte
-at a time, or none at all, would hold its connection for good, and headers may have any length.
+at a time, or none at all, would hold its connection for good, as would one that does not read its
+answer, and headers may have any length.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _HEAD_TOO_LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
 
 
 class Connection(HttpToolsProtocol):
-    """Drops a client whose request is not whole in time, or has an endless head.
+    """Drops a client whose request is not whole in time, or has an endless head, or who does not
+    read its answer.
 
     Attributes:
         read_timeout_seconds: from a request's first byte, or the connection's start, to its last.
@@ -61,6 +63,13 @@ class Connection(HttpToolsProtocol):
             self._start_timer()
         else:
             self._stop_timer()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that was idle for long, whether its last answer was read or not."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # To close would be to wait until it is read.
+        else:
+            super().timeout_keep_alive_handler()
 
     def on_message_begin(self) -> None:
         """A request begins."""

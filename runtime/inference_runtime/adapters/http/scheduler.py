@@ -41,7 +41,8 @@ class Scheduler:
     than the run. If it then is slow after all, it is ended and repeated on a thread. Requests
     without a body run on the loop too, so that health is told however busy the threads are.
     Every other request waits for one of ``INFERENCE_CONCURRENCY`` threads, in the order of
-    arrival, with at most ``INFERENCE_MAX_QUEUE`` before it.
+    arrival, with at most ``INFERENCE_MAX_QUEUE`` before it. Where requests share runs, or wait for
+    a cache or a user's code, all runs are on threads: such a wait cannot be ended.
 
     Args:
         plane: answers.
@@ -49,7 +50,8 @@ class Scheduler:
     """
 
     def __init__(self, plane: Plane, settings: Settings) -> None:
-        workers = settings.concurrency or int(vcpus(None)) + 1
+        workers = settings.concurrency or _automatic_concurrency(settings)
+        self._runs_here = _only_runs(settings)
         self._plane = plane
         self._timeout = settings.timeout_seconds
         self._most = workers + settings.max_queue
@@ -80,7 +82,9 @@ class Scheduler:
             end(reason)
 
     def _is_fast(self, request: Request) -> bool:
-        return request.method != "POST" or self._pace.is_fast(request.path, len(request.body))
+        if request.method != "POST":
+            return True
+        return self._runs_here and self._pace.is_fast(request.path, len(request.body))
 
     def _run_here(self, request: Request) -> Reply:
         request.cancellation = Cancellation()
@@ -129,3 +133,18 @@ class Scheduler:
         if reply.status == 200:  # A refusal is fast, and tells nothing of a run.
             self._pace.record(request.path, time.perf_counter() - start)
         return reply
+
+
+def _automatic_concurrency(settings: Settings) -> int:
+    """One more than the processors, or as many as may share a run: those only wait."""
+    alone = int(vcpus(None)) + 1
+    return alone if settings.batching == "off" else max(alone, settings.batch_rows)
+
+
+def _only_runs(settings: Settings) -> bool:
+    """Whether all that takes time in a request is a run, which can be ended."""
+    return (
+        settings.batching == "off"
+        and settings.response_cache in ("", "memory")
+        and not settings.pipeline
+    )
