@@ -23,6 +23,15 @@ HEALTH_PATH: Final = "/health"
 
 RUNTIME_PACKAGE: Final = "inference_runtime"
 AWS_LAMBDA_HANDLER: Final = "inference_runtime.adapters.aws_lambda.handler"
+AWS_LAMBDA_COMMAND: Final = ("python", "-m", "inference_runtime.adapters.aws_lambda_runtime")
+GOOGLE_FUNCTIONS_MODULE: Final = "inference_runtime.adapters.google_functions"
+SERVE_COMMAND: Final = ("python", "-m", "inference_runtime.cli", "serve")
+
+AWS_CLOUDFORMATION_HANDLER: Final = "inference_runtime.adapters.aws_cloudformation.handler"
+
+# An extension's name is that of its file; this one's starts the program beside it in the package.
+MODEL_CACHE_EXTENSION: Final = "inference-model-cache"
+MODEL_CACHE_LAUNCHER: Final = f"{RUNTIME_PACKAGE}/adapters/model_cache_extension.sh"
 
 # How long, at most, a warm-up call keeps an environment busy.
 WARM_UP_HOLD_LIMIT_MS: Final = 10_000

@@ -24,5 +24,4 @@ COPY models models
 COPY --from=build /build/code ./
 # Lambda runs every image without root; elsewhere this does.
 USER 65534:65534
-ENTRYPOINT ["python", "-m", "awslambdaric"]
-CMD ["inference_runtime.adapters.aws_lambda.handler"]
+ENTRYPOINT ["python", "-m", "inference_runtime.adapters.aws_lambda_runtime"]

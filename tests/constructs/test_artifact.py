@@ -22,6 +22,7 @@ from cdk_inference.artifact import (
     prefetch,
 )
 from cdk_inference.cache import cache_folder, cached
+from cdk_inference.contract import AWS_LAMBDA_COMMAND
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -246,21 +247,17 @@ def test_an_image_context_has_what_its_dockerfile_copies(tmp_path: Path, empty_c
     assert sources == ["requirements.txt", "inference_runtime", "models"]
     assert {path.name for path in context.iterdir()} == {"Dockerfile", *sources}
     assert (context / "models" / "scale" / "weights.bin").is_file()
-    assert "awslambdaric" in (context / "requirements.txt").read_text()
     assert image_context("lambda", model) == context
 
 
 def test_the_dockerfile_ends_without_root_at_the_entry_point() -> None:
     lines = (ROOT / "runtime" / "images" / "lambda.Dockerfile").read_text().splitlines()
-    user, entry_point, command = (
+    user, entry_point = (
         next(line for line in reversed(lines) if line.startswith(word))
-        for word in ("USER", "ENTRYPOINT", "CMD")
+        for word in ("USER", "ENTRYPOINT")
     )
     assert user.split()[1].split(":")[0] not in ("root", "0")
-    assert json.loads(entry_point.removeprefix("ENTRYPOINT ")) == ["python", "-m", "awslambdaric"]
-    assert json.loads(command.removeprefix("CMD ")) == [
-        "inference_runtime.adapters.aws_lambda.handler"
-    ]
+    assert json.loads(entry_point.removeprefix("ENTRYPOINT ")) == [*AWS_LAMBDA_COMMAND]
 
 
 def test_the_requirements_are_what_the_lock_file_says() -> None:

@@ -1,4 +1,4 @@
-"""The Lambda image's entry point: the real ``awslambdaric`` against a Runtime API."""
+"""Our handler under AWS's own client, the real ``awslambdaric``, against a Runtime API."""
 
 from __future__ import annotations
 

@@ -19,6 +19,8 @@ from inference_runtime.optimize import publication
 from inference_runtime.serving import start
 from inference_runtime.settings import SNAP_START, VARIABLES, Settings
 
+from tests.contract.runtime_api import LOOP
+
 ROOT = Path(__file__).parents[2]
 
 # An artifact's layout, in which the working directory is not where the model is: as in a Lambda
@@ -101,6 +103,10 @@ def test_both_sides_know_what_lambda_says_of_snap_start() -> None:
 def test_the_package_is_the_one_that_is_shipped() -> None:
     assert inference_runtime.__name__ == contract.RUNTIME_PACKAGE
     assert contract.AWS_LAMBDA_HANDLER.startswith(f"{contract.RUNTIME_PACKAGE}.")
+
+
+def test_the_images_command_is_the_client_that_the_tests_run() -> None:
+    assert ("python", *LOOP) == contract.AWS_LAMBDA_COMMAND
 
 
 def test_the_handler_serves_the_model_of_a_layer_at_both_routes(layer: Path) -> None:
