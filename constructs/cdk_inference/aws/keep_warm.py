@@ -190,7 +190,7 @@ class KeepWarm(Construct):
             self,
             "MonthlyCost",
             value=f"{cost:.2f}",
-            description="US dollars a month in us-east-1 to be called as often, logs apart",
+            description="US dollars a month in us-east-1, the workflow's log apart",
         )
         return cost
 
