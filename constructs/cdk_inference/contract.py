@@ -9,7 +9,16 @@ from typing import Final
 MODEL_URI: Final = "MODEL_URI"
 MODEL_NAME: Final = "MODEL_NAME"
 MODEL_VERSION: Final = "MODEL_VERSION"
+MODEL_SHA256: Final = "MODEL_SHA256"
 PREDICT_PATH: Final = "INFERENCE_PREDICT_PATH"
+CACHE_DIR: Final = "INFERENCE_CACHE_DIR"
+CORS_ORIGINS: Final = "INFERENCE_CORS_ORIGINS"
+MAX_QUEUE: Final = "INFERENCE_MAX_QUEUE"
+MAX_REQUEST_BYTES: Final = "INFERENCE_MAX_REQUEST_BYTES"
+PROVIDERS: Final = "INFERENCE_PROVIDERS"
+REQUIRE_GPU: Final = "INFERENCE_REQUIRE_GPU"
+TENSORRT_CACHE_DIR: Final = "INFERENCE_TENSORRT_CACHE_DIR"
+TIMEOUT_SECONDS: Final = "INFERENCE_TIMEOUT_SECONDS"
 
 # Set by Lambda, and what it says there of a function with SnapStart.
 INITIALIZATION_TYPE: Final = "AWS_LAMBDA_INITIALIZATION_TYPE"
@@ -20,6 +29,8 @@ RESERVED_ENVIRONMENT: Final = frozenset({MODEL_URI, MODEL_NAME, MODEL_VERSION, P
 
 DEFAULT_PREDICT_PATH: Final = "/predict"
 HEALTH_PATH: Final = "/health"
+READY_PATH: Final = "/v2/health/ready"
+LIVE_PATH: Final = "/v2/health/live"
 
 RUNTIME_PACKAGE: Final = "inference_runtime"
 AWS_LAMBDA_HANDLER: Final = "inference_runtime.adapters.aws_lambda.handler"
@@ -45,6 +56,11 @@ MANIFEST_FILE: Final = "manifest.json"
 def model_uri(name: str) -> str:
     """The ``MODEL_URI`` of the model ``name`` in an artifact, relative as the runtime expects."""
     return f"{MODELS_FOLDER}/{name}/{MODEL_FILE}"
+
+
+def stored_path(name: str, version: str) -> str:
+    """Where a model's ONNX file is in a store, from its root; the other files are beside it."""
+    return f"{name}/{version}/{MODEL_FILE}"
 
 
 def warm_up_event(hold_ms: int) -> dict[str, object]:

@@ -1,0 +1,65 @@
+"""Constructs for Google Cloud, as Terraform through CDKTF or CDK Terrain.
+
+Needs the extra ``cdktn`` or ``gcp``. Each name is loaded when it is first used.
+
+Example:
+    >>> from cdk_inference.gcp import CloudRunGpuService, Gpu
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# Before anything imports a provider, this one included: it keeps that import short.
+import cdk_inference.gcp.bindings  # noqa: F401
+
+if TYPE_CHECKING:
+    from cdk_inference.gcp.bindings import Bindings
+    from cdk_inference.gcp.cloud_run_gpu_service import CloudRunGpuService
+    from cdk_inference.gcp.cloud_run_service import CloudRunService
+    from cdk_inference.gcp.gpu import Gpu, TensorRt
+    from cdk_inference.gcp.model_source import ModelSource
+    from cdk_inference.gcp.network import Egress, Ingress, VpcAccess
+    from cdk_inference.gcp.runtime_image_repository import RuntimeImageRepository
+    from cdk_inference.gcp.secret import Secret
+    from cdk_inference.gcp.startup_probe import StartupProbe
+    from cdk_inference.gcp.traffic import TrafficShare
+
+__all__ = [
+    "Bindings",
+    "CloudRunGpuService",
+    "CloudRunService",
+    "Egress",
+    "Gpu",
+    "Ingress",
+    "ModelSource",
+    "RuntimeImageRepository",
+    "Secret",
+    "StartupProbe",
+    "TensorRt",
+    "TrafficShare",
+    "VpcAccess",
+]
+
+_HOMES = {
+    "Bindings": "bindings",
+    "CloudRunGpuService": "cloud_run_gpu_service",
+    "CloudRunService": "cloud_run_service",
+    "Egress": "network",
+    "Gpu": "gpu",
+    "Ingress": "network",
+    "ModelSource": "model_source",
+    "RuntimeImageRepository": "runtime_image_repository",
+    "Secret": "secret",
+    "StartupProbe": "startup_probe",
+    "TensorRt": "gpu",
+    "TrafficShare": "traffic",
+    "VpcAccess": "network",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

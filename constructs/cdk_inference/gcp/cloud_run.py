@@ -1,0 +1,335 @@
+"""What Cloud Run services with and without a GPU share."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from cdk_inference.contract import (
+    DEFAULT_PREDICT_PATH,
+    MAX_QUEUE,
+    MAX_REQUEST_BYTES,
+    MODEL_NAME,
+    MODEL_VERSION,
+    TIMEOUT_SECONDS,
+)
+from cdk_inference.gcp.bindings import bindings_of
+from cdk_inference.gcp.environment import check_names
+from cdk_inference.gcp.model_source import ModelSource
+from cdk_inference.gcp.naming import unique_name
+from cdk_inference.gcp.network import Ingress
+from cdk_inference.gcp.revision import Revision
+from cdk_inference.gcp.startup_probe import StartupProbe
+from cdk_inference.gcp.tokens import are_known
+from cdk_inference.gcp.traffic import check_traffic
+from cdk_inference.limits import (
+    CLOUD_RUN_CONCURRENCY,
+    CLOUD_RUN_NAME_LENGTH,
+    CLOUD_RUN_REQUEST_BYTES,
+    CLOUD_RUN_TIMEOUT,
+    GOOGLE_SERVICE_ACCOUNT_LENGTH,
+)
+from cdk_inference.validation import Problems
+from constructs import Construct
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import ModuleType
+
+    from cdk_inference.gcp.bindings import Bindings
+    from cdk_inference.gcp.machine import Machine
+    from cdk_inference.gcp.network import VpcAccess
+    from cdk_inference.gcp.secret import Secret
+    from cdk_inference.gcp.traffic import TrafficShare
+    from cdk_inference.gcp.volume import Volume
+    from cdk_inference.model import InferenceModel
+
+DEFAULT_PORT: Final = 8080
+DEFAULT_TIMEOUT: Final = timedelta(seconds=60)
+
+# More requests at once than vCPUs, so that one is decoded while another runs; beyond that they only
+# wait for each other, and another instance is better.
+_REQUESTS_PER_CPU: Final = 4
+
+_IMAGE: Final = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
+_INVOKER: Final = "roles/run.invoker"
+_NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+
+
+class CloudRunOptions(TypedDict, total=False):
+    """The options that Cloud Run services with and without a GPU share, all optional.
+
+    Keys:
+        name: of the service, and the first part of its URL. Default: made from where the construct
+            is, so that two are never the same.
+        model_source: Default: :meth:`ModelSource.baked`, the model in the image, since an instance
+            then starts without asking anyone for it.
+        environment: settings of the runtime such as ``INFERENCE_THREADS``, and variables of your
+            own.
+        secrets: versions of secrets, by the environment variables that they become.
+        min_instances: kept running without requests, and paid. Default: 0.
+        concurrency: requests that one instance gets at the same time, 1 to 1,000. Default: four for
+            each vCPU.
+        timeout: how long a request may take, up to an hour, in whole seconds. Default: a minute.
+        startup_probe: Default: :meth:`StartupProbe.for_model`.
+        ingress: Default: :attr:`Ingress.ALL`. Whoever reaches the service still needs
+            :meth:`CloudRun.grant_invoke`.
+        vpc: a network to reach private addresses by. Default: none.
+        labels: of the service and its revisions, for bills and searches.
+        traffic: Default: everything to the newest revision.
+        custom_audiences: URLs that callers' tokens may be for, beside the service's own.
+        deletion_protection: whether Terraform refuses to delete the service. Default: it does.
+        port: where the container listens. Default: 8080.
+    """
+
+    name: str | None
+    model_source: ModelSource | None
+    environment: Mapping[str, str] | None
+    secrets: Mapping[str, Secret] | None
+    min_instances: int
+    concurrency: int | None
+    timeout: timedelta
+    startup_probe: StartupProbe | None
+    ingress: Ingress
+    vpc: VpcAccess | None
+    labels: Mapping[str, str] | None
+    traffic: Sequence[TrafficShare]
+    custom_audiences: Sequence[str]
+    deletion_protection: bool
+    port: int
+
+
+class CloudRun(Construct):
+    """A Cloud Run service; use :class:`CloudRunService` or :class:`CloudRunGpuService`.
+
+    Args:
+        machine: what an instance has.
+        volumes: beside that of the model.
+        machine_environment: variables that follow from ``machine``, and that users may not set.
+        model, image, region, max_instances: as :class:`CloudRunService`.
+
+    The other arguments are those of :class:`CloudRunOptions`.
+    """
+
+    service: Final[Any]
+    service_account: Final[Any]
+    model: Final[InferenceModel]
+    region: Final[str]
+    url: Final[str]
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        machine: Machine,
+        volumes: Sequence[Volume] = (),
+        machine_environment: Mapping[str, str] | None = None,
+        model: InferenceModel,
+        image: str,
+        region: str,
+        max_instances: int,
+        name: str | None = None,
+        model_source: ModelSource | None = None,
+        environment: Mapping[str, str] | None = None,
+        secrets: Mapping[str, Secret] | None = None,
+        min_instances: int = 0,
+        concurrency: int | None = None,
+        timeout: timedelta = DEFAULT_TIMEOUT,
+        startup_probe: StartupProbe | None = None,
+        ingress: Ingress = Ingress.ALL,
+        vpc: VpcAccess | None = None,
+        labels: Mapping[str, str] | None = None,
+        traffic: Sequence[TrafficShare] = (),
+        custom_audiences: Sequence[str] = (),
+        deletion_protection: bool = True,
+        port: int = DEFAULT_PORT,
+    ) -> None:
+        super().__init__(scope, id)
+        bindings = bindings_of(self)
+        run = bindings.google("cloud_run_v2_service")
+        self.model = model
+        self.region = region
+        name = name or unique_name(self, CLOUD_RUN_NAME_LENGTH)
+        source = model_source or ModelSource.baked()
+        environment, secrets, labels = environment or {}, secrets or {}, labels or {}
+        concurrency = _REQUESTS_PER_CPU * machine.cpu if concurrency is None else concurrency
+        startup_probe = startup_probe or StartupProbe.for_model(model.size_bytes)
+        volumes = [*source.volumes(model), *volumes]
+        own_environment = {
+            MODEL_NAME: model.name,
+            MODEL_VERSION: model.version,
+            **source.environment(model),
+            **(machine_environment or {}),
+        }
+
+        problems = Problems(self.node.path)
+        if are_known(bindings, name):
+            _check_name(name, problems)
+        if are_known(bindings, image):
+            check_image(image, problems)
+        source.check(problems)
+        machine.check(model, source, region, problems)
+        for volume in volumes:
+            volume.check(run, problems)
+        check_names([*environment, *secrets], own_environment, problems)
+        if are_known(bindings, min_instances, max_instances):
+            _check_instances(min_instances, max_instances, problems)
+        if are_known(bindings, concurrency):
+            problems.check_within("concurrency", concurrency, CLOUD_RUN_CONCURRENCY)
+        problems.check_within("timeout", timeout.total_seconds(), CLOUD_RUN_TIMEOUT)
+        startup_probe.check(problems)
+        check_traffic(traffic, problems)
+        problems.raise_if_any()
+
+        self.service_account = bindings.google("service_account").ServiceAccount(
+            self,
+            "ServiceAccount",
+            account_id=unique_name(self, GOOGLE_SERVICE_ACCOUNT_LENGTH),
+            display_name=f"Serves the ONNX model {model.name}",
+        )
+        grants = [
+            *self._grant_secrets(bindings, secrets),
+            *self._grant_buckets(bindings, [source, *volumes]),
+        ]
+        revision = Revision(
+            machine=machine,
+            image=image,
+            port=port,
+            environment={**_settings(concurrency, timeout), **environment, **own_environment},
+            secrets=secrets,
+            volumes=volumes,
+            startup_probe=startup_probe,
+            min_instances=min_instances,
+            max_instances=max_instances,
+            concurrency=concurrency,
+            timeout_seconds=int(timeout.total_seconds()),
+            vpc=vpc,
+            labels=labels,
+        )
+        self.service = run.CloudRunV2Service(
+            self,
+            "Service",
+            name=name,
+            location=region,
+            description=f"Serves the ONNX model {model.name}",
+            ingress=ingress.value,
+            template=revision.template(run, self.service_account.email),
+            traffic=[_traffic(run, share) for share in traffic],
+            custom_audiences=list(custom_audiences),
+            labels=dict(labels),
+            deletion_protection=deletion_protection,
+            depends_on=grants,
+        )
+        self.url = self.service.uri
+        bindings.core.TerraformOutput(
+            self,
+            "Url",
+            value=self.url,
+            description=f"POST predictions to {DEFAULT_PREDICT_PATH} there",
+        )
+
+    def grant_invoke(self, id: str, member: str) -> None:
+        """Allow ``member`` to send requests.
+
+        Args:
+            id: of the grant, unique in this service.
+            member: an IAM principal, such as ``group:data@example.org``.
+
+        Example:
+            >>> service.grant_invoke("Shop", f"serviceAccount:{shop.email}")
+        """
+        members = bindings_of(self).google("cloud_run_v2_service_iam_member")
+        members.CloudRunV2ServiceIamMember(
+            self,
+            id,
+            name=self.service.name,
+            location=self.service.location,
+            project=self.service.project,
+            role=_INVOKER,
+            member=member,
+        )
+
+    def allow_unauthenticated(self) -> None:
+        """Allow everyone on the internet to send requests. What that can cost is bounded by
+        ``max_instances``.
+        """
+        self.grant_invoke("Everyone", "allUsers")
+
+    def _grant_secrets(self, bindings: Bindings, secrets: Mapping[str, Secret]) -> list[Any]:
+        members = bindings.google("secret_manager_secret_iam_member")
+        return [
+            members.SecretManagerSecretIamMember(
+                self,
+                f"SecretAccess{variable}",
+                secret_id=name,
+                role="roles/secretmanager.secretAccessor",
+                member=self.service_account.member,
+            )
+            for name, variable in {one.name: variable for variable, one in secrets.items()}.items()
+        ]
+
+    def _grant_buckets(
+        self, bindings: Bindings, users: Sequence[ModelSource | Volume]
+    ) -> list[Any]:
+        members = bindings.google("storage_bucket_iam_member")
+        return [
+            members.StorageBucketIamMember(
+                self,
+                f"BucketAccess{index}",
+                bucket=access.bucket,
+                role=access.role,
+                member=self.service_account.member,
+            )
+            for index, access in enumerate(one for user in users for one in user.bucket_access)
+        ]
+
+
+def check_image(image: str, problems: Problems) -> None:
+    """Record a problem unless ``image`` names its content."""
+    if not _IMAGE.fullmatch(image):
+        problems.add(
+            f"image is {image!r}",
+            allowed="a tag can be moved to another image; only a digest names one for good",
+            remedy="write it as in 'europe-west1-docker.pkg.dev/my-project/models/digits@sha256:…',"
+            " which `docker push` prints, or have RuntimeImageRepository.build make it",
+        )
+
+
+def _check_name(name: str, problems: Problems) -> None:
+    if not _NAME.fullmatch(name) or len(name) > CLOUD_RUN_NAME_LENGTH:
+        problems.add(
+            f"name is {name!r}",
+            allowed="Cloud Run takes lower-case letters, digits and hyphens, a letter first and no"
+            f" hyphen last, {CLOUD_RUN_NAME_LENGTH} at most",
+            remedy="change it, or leave it out",
+        )
+
+
+def _check_instances(least: int, most: int, problems: Problems) -> None:
+    if least < 0 or most < 1 or least > most:
+        problems.add(
+            f"min_instances is {least} and max_instances {most}",
+            allowed="the least is 0 or more, the most is 1 or more and no less than the least",
+            remedy="change one of them",
+        )
+
+
+def _settings(concurrency: int, timeout: timedelta) -> dict[str, str]:
+    """What the runtime should know of the service, and users may know better."""
+    return {
+        MAX_QUEUE: str(concurrency),
+        MAX_REQUEST_BYTES: str(CLOUD_RUN_REQUEST_BYTES),
+        TIMEOUT_SECONDS: f"{timeout.total_seconds():g}",
+    }
+
+
+def _traffic(run: ModuleType, share: TrafficShare) -> Any:
+    kind = "LATEST" if share.revision is None else "REVISION"
+    return run.CloudRunV2ServiceTraffic(
+        type=f"TRAFFIC_TARGET_ALLOCATION_TYPE_{kind}",
+        percent=share.percent,
+        revision=share.revision,
+        tag=share.tag,
+    )
