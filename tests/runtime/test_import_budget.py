@@ -7,12 +7,17 @@ is imported where it is needed.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-# What the engine and the JSON codec bring along is their affair.
-PACKAGES = "import ctypes, orjson; orjson.dumps(0)"
+import pytest
+from inference_runtime.engine.capi.library import find_library
+
+RUNTIME = Path(__file__).parents[2] / "runtime"
+# What these bring along is their affair, and other in each version of Python.
+PACKAGES = "import ctypes, functools, threading"
 SERVE_ONE_REQUEST = """
 from inference_runtime.adapters.aws_lambda import handler
 
@@ -26,14 +31,16 @@ assert handler(event, Context)["statusCode"] == 200
 """
 PRINT_MODULES = "import sys; print('\\n' + ' '.join(sys.modules))"
 
-STANDARD_LIBRARY = {"__future__", "array", "binascii", "mmap", "threading"}
+STANDARD_LIBRARY = {
+    "__future__", "_json", "array", "binascii", "collections.abc", "contextlib", "math", "mmap",
+}  # fmt: skip
 OWN = {
     "", "adapters", "adapters.aws_lambda", "adapters.lambda_function", "adapters.lambda_http",
     "adapters.watchdog", "assembly",
     "codecs", "codecs.nested", "codecs.open_inference", "codecs.simple", "content_encoding",
     "dataplane", "endpoints", "endpoints.open_inference", "endpoints.simple", "engine",
-    "engine.ahead", "engine.capi", "engine.capi.library", "engine.capi.session", "engine.failures",
-    "engine.labels", "engine.options", "engine.selection", "engine.threads",
+    "engine.ahead", "engine.capi", "engine.capi.library", "engine.capi.mapping",
+    "engine.capi.session", "engine.failures", "engine.labels", "engine.options", "engine.selection", "engine.threads",
     "errors", "exchange", "jsonio", "manifest", "messages", "models",
     "models.files", "models.local", "models.memory", "models.onnx_file", "observers",
     "observers.request_log",
@@ -42,19 +49,45 @@ OWN = {
 }  # fmt: skip
 
 
-def loaded(code: str, **environ: str) -> set[str]:
+def interpreter(version: str) -> str:
+    """This one, one of pyenv's, or one on the path."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    of_pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    found = str(of_pyenv[-1]) if of_pyenv else shutil.which(f"python{version}")
+    if found is None:
+        pytest.skip(f"there is no Python {version} on this machine")
+    return found
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """All that a model of tensors needs of onnxruntime: the same for every version of Python."""
+    library = Path(find_library())
+    folder = tmp_path / "onnxruntime" / "capi"
+    folder.mkdir(parents=True)
+    (folder / library.name).symlink_to(library)
+    return tmp_path
+
+
+def loaded(python: str, code: str, **environ: str) -> set[str]:
     """The modules of a fresh interpreter after ``code``."""
     result = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{PRINT_MODULES}"],
+        [python, "-S", "-c", f"{code}\n{PRINT_MODULES}"],
         env=environ, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return set(result.stdout.splitlines()[-1].split())
 
 
-def test_the_first_answer_loads_these_modules_and_no_other(digits: Path) -> None:
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_first_answer_loads_these_modules_and_no_other(
+    version: str, digits: Path, packages: Path
+) -> None:
+    python = interpreter(version)
     pixels = json.loads((digits / "samples.json").read_text())[0]["pixels"]
     code = SERVE_ONE_REQUEST % json.dumps({"features": pixels})
-    extra = loaded(code, MODEL_URI=str(digits / "digits.onnx")) - loaded(PACKAGES)
+    environ = {"MODEL_URI": str(digits / "digits.onnx"), "PYTHONPATH": f"{RUNTIME}:{packages}"}
+    extra = loaded(python, code, **environ) - loaded(python, PACKAGES)
     own = {name for name in extra if name.partition(".")[0] == "inference_runtime"}
     assert {name.removeprefix("inference_runtime").removeprefix(".") for name in own} == OWN
     assert extra - own == STANDARD_LIBRARY

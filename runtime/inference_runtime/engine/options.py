@@ -15,6 +15,8 @@ SESSION_CONFIG: Final = {
     "session.inter_op.allow_spinning": "0",
 }
 INTER_OP_THREADS: Final = 1
+LOG_ERRORS: Final = 3  # onnxruntime's severity: its warnings are no JSON and nobody can act on them
+ORT_SUFFIX: Final = ".ort"  # of files in onnxruntime's own format
 
 
 class LoadOptions:
@@ -24,13 +26,17 @@ class LoadOptions:
         optimize_graph: whether onnxruntime optimises the graph.
         prepack: whether it lays the weights out anew for its kernels: a slower start with a copy in
             memory, and faster runs, by how much depends on the model.
+        arena: whether it keeps the memory of one run for the next.
     """
 
-    __slots__ = ("optimize_graph", "prepack")
+    __slots__ = ("arena", "optimize_graph", "prepack")
 
-    def __init__(self, *, optimize_graph: bool = True, prepack: bool = True) -> None:
+    def __init__(
+        self, *, optimize_graph: bool = True, prepack: bool = True, arena: bool = True
+    ) -> None:
         self.optimize_graph = optimize_graph
         self.prepack = prepack
+        self.arena = arena
 
     @property
     def session_config(self) -> dict[str, str]:

@@ -6,7 +6,12 @@ from ctypes import string_at
 
 from inference_runtime.engine.failures import load_failure, run_failure
 from inference_runtime.engine.labels import CLASS_LABELS, column_labels, parse_labels
-from inference_runtime.engine.options import DEFAULT_OPTIONS, INTER_OP_THREADS, disable_telemetry
+from inference_runtime.engine.options import (
+    DEFAULT_OPTIONS,
+    INTER_OP_THREADS,
+    LOG_ERRORS,
+    disable_telemetry,
+)
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.signature import Signature, TensorSpec
 from inference_runtime.tensor import BF16, DATATYPES, FP32, Tensor
@@ -15,6 +20,8 @@ disable_telemetry()
 
 import numpy as np  # noqa: E402
 import onnxruntime as ort  # noqa: E402
+
+ort.set_default_logger_severity(LOG_ERRORS)
 
 from inference_runtime.arrays import to_array, to_tensor  # noqa: E402
 
@@ -111,6 +118,8 @@ def _session_options(threads: int, options: LoadOptions) -> ort.SessionOptions:
     session.graph_optimization_level = (
         levels.ORT_ENABLE_ALL if options.optimize_graph else levels.ORT_DISABLE_ALL
     )
+    session.log_severity_level = LOG_ERRORS
+    session.enable_cpu_mem_arena = options.arena
     session.intra_op_num_threads = threads
     session.inter_op_num_threads = INTER_OP_THREADS
     for key, value in options.session_config.items():

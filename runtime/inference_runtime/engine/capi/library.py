@@ -25,7 +25,7 @@ from ctypes import (
 )
 
 from inference_runtime.engine.capi import NeedsStockEngine
-from inference_runtime.engine.options import disable_telemetry
+from inference_runtime.engine.options import LOG_ERRORS, disable_telemetry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,7 +97,6 @@ _RELEASES = {
 }
 _LONG_RELEASES = ("ReleaseSession",)
 _GET_ERROR_CODE, _GET_ERROR_MESSAGE, _RELEASE_STATUS = 1, 2, 93
-_ERROR = 3  # OrtLoggingLevel
 
 
 class OrtFailure(Exception):
@@ -123,9 +122,7 @@ class Handle:
 
     __slots__ = ("_needs", "_release", "pointer")
 
-    def __init__(
-        self, pointer: int, release: Callable[[int], None], needs: object = None
-    ) -> None:
+    def __init__(self, pointer: int, release: Callable[[int], None], needs: object = None) -> None:
         self.pointer: int | None = pointer
         self._release = release
         self._needs = needs
@@ -181,7 +178,7 @@ class Library:
         check_version(self.version, path)
         address = PYFUNCTYPE(c_void_p, c_uint32)(get_api)(TESTED_MINORS[0])
         self._bind(cast(address, POINTER(c_void_p)))
-        self.env = self.get(c_void_p, self.CreateEnv, _ERROR, b"inference_runtime")
+        self.env = self.get(c_void_p, self.CreateEnv, LOG_ERRORS, b"inference_runtime")
         self.allocator = self.get(c_void_p, self.GetAllocatorWithDefaultOptions)
 
     if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from math import prod
 
 from inference_runtime.engine.capi import NeedsStockEngine
 from inference_runtime.engine.capi.library import Handle, Library, OrtFailure, find_library
+from inference_runtime.engine.capi.mapping import MappedFile
 from inference_runtime.engine.failures import load_failure, run_failure
 from inference_runtime.engine.labels import CLASS_LABELS, column_labels, parse_labels
-from inference_runtime.engine.options import DEFAULT_OPTIONS, INTER_OP_THREADS
+from inference_runtime.engine.options import DEFAULT_OPTIONS, INTER_OP_THREADS, ORT_SUFFIX
 from inference_runtime.signature import Signature, TensorSpec
 from inference_runtime.tensor import DATATYPES, Tensor
 
@@ -42,6 +43,11 @@ _ELEMENT_TYPES = {
 _ELEMENT_TYPE_NUMBERS = {name: number for number, name in _ELEMENT_TYPES.items()}
 
 _DISABLE_ALL, _ENABLE_ALL = 0, 99  # GraphOptimizationLevel
+# The session takes graph and weights from where the file is mapped, instead of copying both.
+_MAPPED_CONFIG = {
+    "session.use_ort_model_bytes_directly": "1",
+    "session.use_ort_model_bytes_for_initializers": "1",
+}
 _DEVICE_ALLOCATOR, _DEFAULT_MEMORY = 0, 0  # OrtAllocatorType, OrtMemType
 
 
@@ -52,7 +58,8 @@ class CapiEngine:
     bit for bit.
 
     Args:
-        path: the ONNX file; external data are found beside it.
+        path: the ONNX file, whose external data are found beside it; or a file in onnxruntime's
+            own format, ``.ort``, which is mapped instead of read.
         threads: threads of one run.
         options: how the session is made.
 
@@ -63,9 +70,10 @@ class CapiEngine:
     """
 
     def __init__(self, path: str, threads: int, options: LoadOptions = DEFAULT_OPTIONS) -> None:
+        mapped = _mapped(path)  # read while the library initialises
         self._library = library = Library(find_library())
         try:
-            self._session = _open_session(library, path, threads, options)
+            self._session = _open_session(library, path, mapped, threads, options)
         except OrtFailure as failure:
             raise load_failure(path, str(failure)) from failure
         self._memory = library.make(
@@ -143,17 +151,39 @@ class CapiEngine:
         return Tensor(datatype, shape, data, column_labels(self._labels, datatype, shape))
 
 
-def _open_session(library: Library, path: str, threads: int, load: LoadOptions) -> Handle:
+def _open_session(
+    library: Library, path: str, mapped: MappedFile | None, threads: int, load: LoadOptions
+) -> Handle:
     level = _ENABLE_ALL if load.optimize_graph else _DISABLE_ALL
+    config = load.session_config | (_MAPPED_CONFIG if mapped else {})
     with library.make(library.CreateSessionOptions, library.ReleaseSessionOptions) as options:
         library.SetSessionGraphOptimizationLevel(options, level)
         library.SetIntraOpNumThreads(options, threads)
         library.SetInterOpNumThreads(options, INTER_OP_THREADS)
-        for key, value in load.session_config.items():
+        if not load.arena:
+            library.DisableCpuMemArena(options)
+        for key, value in config.items():
             library.AddSessionConfigEntry(options, key.encode(), value.encode())
-        return library.make(
-            library.CreateSession, library.ReleaseSession, library.env, os.fsencode(path), options
-        )
+        if mapped is None:
+            session = library.get(
+                c_void_p, library.CreateSession, library.env, os.fsencode(path), options
+            )
+        else:
+            session = library.get(
+                c_void_p, library.CreateSessionFromArray,
+                library.env, mapped.address, mapped.size, options,
+            )  # fmt: skip
+        return Handle(session, library.ReleaseSession, needs=mapped)
+
+
+def _mapped(path: str) -> MappedFile | None:
+    """The file, if it is one that onnxruntime can use in place; else it reads it by its path."""
+    if not path.endswith(ORT_SUFFIX):
+        return None
+    try:
+        return MappedFile(path)
+    except OSError as error:
+        raise load_failure(path, str(error)) from error
 
 
 def _signature(library: Library, session: Handle) -> Signature:
