@@ -11,7 +11,14 @@ import uv
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "runtime" / "requirements"
-EXTRAS: dict[str, list[str]] = {"lambda-zip": [], "lambda-image": []}
+EXTRAS: dict[str, list[str]] = {
+    "lambda-zip": [],
+    "lambda-image": [],
+    "cloud-run-image": ["http"],
+    "cloud-run-cuda12-image": ["http", "cuda12"],
+    "cloud-run-cuda13-image": ["http", "cuda13"],
+    "cloud-function": ["google"],
+}
 
 
 def export(extras: list[str]) -> str:
@@ -22,6 +29,8 @@ def export(extras: list[str]) -> str:
             *("--no-annotate", "--no-header"),
             *("--package", "inference-runtime", "--no-emit-project", "--no-dev"),
             *(f"--extra={extra}" for extra in extras),
+            # onnxruntime-gpu brings the same files.
+            *(["--no-emit-package=onnxruntime"] if {"cuda12", "cuda13"} & set(extras) else []),
         ],
         cwd=ROOT,
         check=True,
