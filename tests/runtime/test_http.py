@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -232,3 +234,11 @@ def test_the_time_to_send_is_for_the_whole_request(server: Server) -> None:
                 continue
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert 3 <= sent <= 8
+
+
+def test_the_server_loads_no_command_line_but_its_own() -> None:
+    code = "import sys, inference_runtime.adapters.http.draining; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert {"uvicorn.server", "httptools", "uvloop"} - loaded == {"uvloop"}  # taken at its start
+    assert not loaded & {"click", "multiprocessing", "h11", "numpy", "onnxruntime"}

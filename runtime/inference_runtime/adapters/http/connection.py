@@ -10,7 +10,7 @@ from __future__ import annotations
 from asyncio import TimerHandle
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from inference_runtime.adapters.http.lean_uvicorn import HttpToolsProtocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

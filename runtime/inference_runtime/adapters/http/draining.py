@@ -14,11 +14,10 @@ from ctypes import addressof, create_string_buffer
 from socket import SOL_SOCKET
 from struct import pack
 
-import uvicorn
-
 from inference_runtime.adapters.azure_functions import AzureFunctions
 from inference_runtime.adapters.http.application import Application
 from inference_runtime.adapters.http.connection import Connection
+from inference_runtime.adapters.http.lean_uvicorn import Config, Server
 from inference_runtime.endpoints.sagemaker import SageMakerEndpoints
 from inference_runtime.endpoints.vertex import VertexEndpoints
 from inference_runtime.errors import NotReady
@@ -57,7 +56,7 @@ def run(plane: DataPlane, settings: Settings, listener: socket) -> None:
     Connection.read_timeout_seconds = settings.read_timeout_seconds
     on_azure = settings.azure_functions_port is not None
     application = Application(AzureFunctions(plane) if on_azure else plane, settings)
-    config = uvicorn.Config(
+    config = Config(
         application,
         http=Connection,
         loop="auto",
@@ -73,7 +72,7 @@ def run(plane: DataPlane, settings: Settings, listener: socket) -> None:
     DrainingServer(config, application).run([listener])
 
 
-class DrainingServer(uvicorn.Server):
+class DrainingServer(Server):
     """uvicorn, except for how it stops.
 
     The first SIGTERM or SIGINT begins the end: the server listens no more, connections that there
@@ -86,7 +85,7 @@ class DrainingServer(uvicorn.Server):
         application: what it serves.
     """
 
-    def __init__(self, config: uvicorn.Config, application: Application) -> None:
+    def __init__(self, config: Config, application: Application) -> None:
         super().__init__(config)
         self._application = application
 
