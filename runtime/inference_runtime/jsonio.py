@@ -33,6 +33,11 @@ class _Differs(ValueError):
     """orjson may treat this otherwise than the standard library."""
 
 
+# The scanner's own error is in the package json; until Python 3.12 it is lost where nobody has
+# imported that, and a SystemError comes instead.
+_REFUSALS: Final = (ValueError, StopIteration, SystemError)
+
+
 def loads(body: bytes | bytearray | memoryview) -> Json:
     """Parse a request body.
 
@@ -45,7 +50,7 @@ def loads(body: bytes | bytearray | memoryview) -> Json:
         try:
             parsed: Json = _parse(bytes(body))
             return parsed
-        except (ValueError, StopIteration):
+        except _REFUSALS:
             pass  # orjson says what is wrong, if anything is
     orjson = import_orjson()
     try:

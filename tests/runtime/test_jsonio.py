@@ -123,6 +123,20 @@ def test_the_first_bodies_need_neither_orjson_nor_json() -> None:
     assert not {"orjson", "json", "re"} & loaded
 
 
+@pytest.mark.parametrize("text", ["[1,", "[1 2]", "x", '{"a" 1}', '"\t"', "1 1", "-", "NaN"])
+def test_what_is_no_json_is_refused_where_nobody_has_imported_json(text: str) -> None:
+    refused = f"""
+from inference_runtime.errors import MalformedBody
+try:
+    jsonio.loads({text.encode()!r})
+except MalformedBody as error:
+    assert str(error).startswith("the body is not JSON: "), error
+else:
+    raise AssertionError
+"""
+    assert "orjson" in modules(refused)
+
+
 @pytest.mark.parametrize(
     "code",
     [
