@@ -19,6 +19,11 @@ class InferenceError(Exception):
         code: a stable, machine-readable name.
         retry_after: seconds after which another try makes sense; ``None`` where it makes none.
         allow: the methods that the path has, where another was asked for.
+
+    Example:
+        >>> error = NotReady("the model digits is loading")
+        >>> error.status, error.code, error.fault, error.retry_after
+        (503, 'NOT_READY', 'server', 1)
     """
 
     status = 500
@@ -40,7 +45,16 @@ class MalformedBody(InferenceError):
 
 
 class InvalidInput(InferenceError):
-    """A tensor does not fit the model's signature."""
+    """A tensor does not fit the model's signature.
+
+    A user's pipeline raises it to blame the caller.
+
+    Example:
+        >>> raise InvalidInput("image has 63 pixels; the model takes 64")
+        Traceback (most recent call last):
+        ...
+        inference_runtime.errors.InvalidInput: image has 63 pixels; the model takes 64
+    """
 
     status = 400
     code = "INVALID_INPUT"

@@ -80,6 +80,11 @@ class Tensor:
 
     Raises:
         ValueError: the buffer's length is not what datatype and shape ask for.
+
+    Example:
+        >>> from array import array
+        >>> Tensor(FP32, [2, 1], array("f", [0.5, 1.5]))
+        Tensor(FP32[2, 1])
     """
 
     __slots__ = ("buffer", "datatype", "labels", "shape")

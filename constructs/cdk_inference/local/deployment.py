@@ -32,6 +32,11 @@ class Deployment:
         emulator: where to.
         outputs: those of every stack deployed there, now or earlier.
         left_out: what the emulator does not know, and what cannot be made without it.
+
+    Example:
+        >>> deployment = deploy(emulator, console=Console())
+        >>> [str(omission) for omission in deployment.left_out]
+        ['Cap (AWS::Budgets::Budget): unknown to the emulator']
     """
 
     emulator: Emulator
@@ -92,7 +97,12 @@ def deploy(
 
 
 def outputs(emulator: Emulator) -> Outputs:
-    """The outputs of every stack deployed to ``emulator``."""
+    """The outputs of every stack deployed to ``emulator``.
+
+    Example:
+        >>> outputs(emulator)
+        {'MyStack': {'ApiUrl': 'https://abc.execute-api.us-east-1.amazonaws.com/'}}
+    """
     try:
         deployed: Outputs = json.loads((emulator.folder / OUTPUTS).read_text())
     except FileNotFoundError:

@@ -42,6 +42,10 @@ class Emulator:
         pid: its process, which leads the process group that its Lambda workers are in.
         port: the one HTTP port, on 127.0.0.1, of every AWS service.
         started: tells the process from a later one with the same id.
+
+    Example:
+        >>> emulator = start(WORK_FOLDER)
+        >>> boto3.client("s3", endpoint_url=emulator.url)
     """
 
     folder: Path
@@ -84,6 +88,10 @@ def recorded(folder: Path) -> Emulator | None:
 
     Raises:
         LocalError: the record cannot be read.
+
+    Example:
+        >>> recorded(Path("/tmp/empty")) is None
+        True
     """
     try:
         record = json.loads((folder / _RECORD).read_text())

@@ -31,6 +31,11 @@ class Reply:
         seconds: from the request to the last byte of the answer.
         function_error: set if an invoked function raised an error, which ``body`` then describes;
             Lambda gives that the status 200 as well.
+
+    Example:
+        >>> reply = invoke(emulator, "ApiUrl/predict", b'{"features": [1, 2, 3]}')
+        >>> reply.ok, reply.json()["predictions"]
+        (True, 6.0)
     """
 
     status: int
@@ -75,6 +80,11 @@ def post(emulator: Emulator, url: str, body: bytes) -> Reply:
 
     Raises:
         LocalError: as :func:`local_url`, or the emulator does not answer.
+
+    Example:
+        >>> url = outputs(emulator)["Digits"]["ApiUrl"]
+        >>> post(emulator, url, b'{"features": [1, 2, 3]}').status
+        200
     """
     target = urlsplit(local_url(emulator, url))
     path = f"{target.path}?{target.query}" if target.query else target.path
@@ -86,6 +96,9 @@ def invoke_function(emulator: Emulator, function: str, payload: bytes) -> Reply:
 
     Raises:
         LocalError: the emulator does not answer.
+
+    Example:
+        >>> invoke_function(emulator, "my-function", b'{"features": [1, 2, 3]}').function_error
     """
     arn = _ARN.fullmatch(function)
     region, account = (arn["region"], arn["account"]) if arn else (REGION, ACCOUNT)

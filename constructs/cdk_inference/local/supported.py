@@ -21,6 +21,10 @@ class Omission:
         type: its resource type, or "Output".
         needs: the logical id of the omitted resource that it refers to; None if the emulator does
             not know its own type.
+
+    Example:
+        >>> str(Omission("Cap", "AWS::Budgets::Budget"))
+        'Cap (AWS::Budgets::Budget): unknown to the emulator'
     """
 
     logical_id: str

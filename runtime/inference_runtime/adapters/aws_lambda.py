@@ -45,6 +45,13 @@ def handler(event: Any, context: Context) -> Any:
     Args:
         event: of any form that the module's docstring names.
         context: Lambda's.
+
+    Raises:
+        InferenceError: a direct invocation failed, and not by the caller's mistake.
+
+    Example:
+        >>> handler({"features": [1, 2, 3]}, context)
+        {'predictions': 6.0, 'model_version': '1'}
     """
     deadline = time.time() + context.get_remaining_time_in_millis() / 1000
     return FUNCTION.answer(event, context.aws_request_id, deadline)

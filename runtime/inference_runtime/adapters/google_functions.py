@@ -32,6 +32,10 @@ def handler(request: flask.Request) -> tuple[bytes, int, dict[str, str]]:
 
     Returns:
         Body, status and headers.
+
+    Example:
+        >>> handler(request)  # POST /predict {"features": [1, 2, 3]}
+        (b'{"predictions":6.0,"model_version":"1"}', 200, {'content-type': 'application/json'})
     """
     headers = {name.lower(): value for name, value in request.headers.items()}
     # The server leaves the body out of the answer to HEAD.

@@ -6,7 +6,14 @@ from inference_runtime.errors import InferenceError
 
 
 class NotOptimized(InferenceError):
-    """The model cannot be optimised as asked; the text says why and what to do."""
+    """The model cannot be optimised as asked; the text says why and what to do.
+
+    Example:
+        >>> try:
+        ...     inspect_model("absent.onnx")
+        ... except NotOptimized as error:
+        ...     sys.exit(str(error))
+    """
 
     code = "NOT_OPTIMIZED"
 
