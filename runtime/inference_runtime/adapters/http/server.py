@@ -6,7 +6,7 @@ import os
 import socket
 from threading import Thread
 
-from inference_runtime import serving
+from inference_runtime import jsonio, serving
 from inference_runtime.errors import InferenceError, InvalidSettings
 from inference_runtime.telemetry import log_exception
 
@@ -61,3 +61,4 @@ def _load(plane: DataPlane) -> None:
         code = getattr(error, "code", InferenceError.code)
         log_exception("start failed", error, error=code, detail=str(error))
         os._exit(1)  # Nothing is served yet, and sys.exit would end this thread alone.
+    jsonio.import_orjson()  # Here, so that no request waits for it.
