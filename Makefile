@@ -46,4 +46,4 @@ requirements: $(SETUP) ## Export uv.lock to what an artifact installs, into runt
 	$(BIN)/python tools/export_requirements.py
 
 clean: ## Remove what was built and deployed; keep the set-up
-	rm -rf dist cdk.out .cdk-inference .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist cdk.out cdktf.out .cdk-inference .pytest_cache .mypy_cache .ruff_cache .hypothesis

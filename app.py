@@ -1,11 +1,24 @@
-"""The CDK app of this repository: the digits model, in a reference stack for each capability."""
+"""The app of this repository: the digits model, in a reference stack for each capability.
+
+It synthesizes both clouds, each where its command line looks: CloudFormation in cdk.out, Terraform
+in cdktf.out.
+"""
+
+import os
 
 import aws_cdk as cdk
+import cdktn
 
+from stacks.cloud_run import CloudRunGpuStack, CloudRunStack
 from stacks.digits import DigitsStack
 from stacks.warm import KeepWarmStack, ProvisionedStack, SnapStartStack
 
-app = cdk.App()
+aws = cdk.App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
 for stack in (DigitsStack, SnapStartStack, ProvisionedStack, KeepWarmStack):
-    stack(app, stack.__name__)
-app.synth()
+    stack(aws, stack.__name__)
+aws.synth()
+
+google_cloud = cdktn.App()
+for stack in (CloudRunStack, CloudRunGpuStack):
+    stack(google_cloud, stack.__name__)
+google_cloud.synth()

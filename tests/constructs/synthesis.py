@@ -29,13 +29,15 @@ def new_stack(context: dict[str, Any] | None = None) -> cdk.Stack:
 
 
 def reference_stacks() -> list[type[cdk.Stack]]:
-    """Every stack of the package ``stacks``."""
+    """Every stack of the package ``stacks`` that is for AWS."""
     modules = [import_module(module.name) for module in iter_modules(stacks.__path__, "stacks.")]
     return [
         value
         for module in modules
         for value in vars(module).values()
-        if isinstance(value, type) and value.__module__ == module.__name__
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and issubclass(value, cdk.Stack)
     ]
 
 
