@@ -138,7 +138,15 @@ def bert_base() -> onnx.ModelProto:
     return encoder(layers=12, width=768, heads=12, inner=3072)
 
 
-MAKERS = {"mlp": perceptron, "resnet18": resnet, "minilm": encoder, "bert": bert_base}
+def wide_perceptron() -> onnx.ModelProto:
+    """Dense layers of 52 MB."""
+    return perceptron((1024, 2560, 3584, 320, 10))
+
+
+MAKERS = {
+    "mlp": perceptron, "mlp52": wide_perceptron, "resnet18": resnet, "minilm": encoder,
+    "bert": bert_base,
+}  # fmt: skip
 
 
 def path_of(name: str) -> Path:
