@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -308,16 +307,3 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path: Path, counter: Path)
         assert server.process.wait(timeout=2) == 128 + signal.SIGTERM
         with pytest.raises((ConnectionError, OSError)):
             endless.result()
-
-
-def test_a_port_that_is_taken_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with socket.create_server((HOST, 0)) as taken:
-        port = str(taken.getsockname()[1])
-        arguments = [*SERVE, "--model", str(DIGITS), "--port", port]
-        with launched(tmp_path, arguments, {}) as server:
-            assert server.process.wait(timeout=30) == 1
-            (line,) = server.text.splitlines()
-    assert line == (
-        f"inference-runtime: cannot listen on {HOST} port {port}: Address already in use; name"
-        " another with --host and --port"
-    )

@@ -49,8 +49,8 @@ def _listen(host: str, port: int) -> socket.socket:
         )
     except OSError as error:
         raise InvalidSettings(
-            f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}; name another"
-            " with --host and --port"
+            f"cannot listen on {host} port {port}: {error.strerror}; name another with --host and"
+            " --port"
         ) from error
 
 
