@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from inference_runtime.engine.capi import NeedsStockEngine
+from inference_runtime.engine.capi.library import Library, find_library
 from inference_runtime.engine.capi.session import CapiEngine
 from inference_runtime.engine.options import DEFAULT_OPTIONS
 from inference_runtime.errors import ModelNotLoaded
@@ -47,6 +48,21 @@ def load(
                 raise ModelNotLoaded(f"{path} cannot be served by capi: {reason}") from reason
             _log_choice(str(reason))
     return _load_stock(path, threads, options)
+
+
+def preload(choice: str = AUTO) -> None:
+    """Load what the engine needs besides a model, while that is not there yet.
+
+    Args:
+        choice: as for ``load``, which also tells of what fails here.
+    """
+    try:
+        if choice == STOCK:
+            from inference_runtime.engine import stock  # noqa: F401
+        else:
+            Library(find_library())
+    except (NeedsStockEngine, ImportError):
+        return
 
 
 def _load_stock(path: str, threads: int, options: LoadOptions) -> Engine:

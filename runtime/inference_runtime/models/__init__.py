@@ -58,8 +58,13 @@ def find_models(settings: Settings) -> list[FoundModel]:
         ModelNotLoaded: the repository cannot be listed, or holds no model or not ``MODEL_NAME``.
             A single file is looked for only when it is fetched.
     """
-    if settings.model_uri.partition("://")[0] in ("file", settings.model_uri):
-        from inference_runtime.models.local import find
-    else:
+    if is_remote(settings.model_uri):
         from inference_runtime.models.remote import find
+    else:
+        from inference_runtime.models.local import find
     return find(settings)
+
+
+def is_remote(uri: str) -> bool:
+    """Whether a model comes over the network."""
+    return uri.partition("://")[0] not in ("file", uri)

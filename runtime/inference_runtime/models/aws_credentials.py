@@ -9,16 +9,12 @@ where that is installed.
 from __future__ import annotations
 
 import os
-from configparser import ConfigParser
-from importlib import import_module
-from importlib.util import find_spec
-from json import loads
-from urllib.parse import urlsplit
 
 from inference_runtime.errors import ModelNotLoaded
-from inference_runtime.models.http_client import LOOPBACK_HOSTS, NETWORK_ERRORS, read
+from inference_runtime.models.http_client import read
 from inference_runtime.models.sigv4 import AwsCredentials
 from inference_runtime.models.store import Request
+from inference_runtime.models.url import LOOPBACK_HOSTS, Url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +92,10 @@ def _profile(platform: Mapping[str, str]) -> dict[str, str]:
         platform["AWS_SHARED_CREDENTIALS_FILE"] or os.path.join(home, "credentials"): name,
     }
     found: dict[str, str] = {}
+    if not any(map(os.path.isfile, files)):
+        return found
+    from configparser import ConfigParser
+
     for path, section in files.items():
         parser = ConfigParser(interpolation=None, default_section="")
         parser.read(path)
@@ -109,9 +109,14 @@ def _profile(platform: Mapping[str, str]) -> dict[str, str]:
 def _of_botocore(platform: Mapping[str, str]) -> AwsCredentials | None:
     """What needs an SDK, and only where something was set up for it."""
     wanted = platform["AWS_WEB_IDENTITY_TOKEN_FILE"] or platform["AWS_PROFILE"]
-    if not wanted or find_spec("botocore") is None:
+    if not wanted:
         return None
-    found = import_module("botocore.session").get_session().get_credentials()
+    from importlib import import_module
+
+    try:
+        found = import_module("botocore.session").get_session().get_credentials()
+    except ModuleNotFoundError:
+        return None
     if found is None:
         return None
     frozen = found.get_frozen_credentials()
@@ -123,8 +128,8 @@ def _of_container(platform: Mapping[str, str]) -> AwsCredentials | None:
     url = _ECS + relative if relative else platform["AWS_CONTAINER_CREDENTIALS_FULL_URI"]
     if not url:
         return None
-    target = urlsplit(url)
-    if target.scheme != "https" and target.hostname not in _CONTAINER_HOSTS:
+    target = Url(url)
+    if target.scheme != "https" and target.host not in _CONTAINER_HOSTS:
         raise ModelNotLoaded(
             f"AWS_CONTAINER_CREDENTIALS_FULL_URI is {url!r}; it takes https://, or http:// to this"
             " machine or to the addresses of ECS and EKS"
@@ -143,7 +148,7 @@ def _of_instance(platform: Mapping[str, str]) -> AwsCredentials | None:
     lifetime = {"x-aws-ec2-metadata-token-ttl-seconds": _LIFETIME_SECONDS}
     try:
         status, token = read(Request(f"{base}/latest/api/token", lifetime, "PUT"), _TIMEOUT_SECONDS)
-    except NETWORK_ERRORS:  # not on EC2
+    except OSError:  # not on EC2
         return None
     if status != 200:
         return None
@@ -155,7 +160,7 @@ def _of_instance(platform: Mapping[str, str]) -> AwsCredentials | None:
 def _get(url: str, headers: dict[str, str]) -> bytes:
     try:
         status, body = read(Request(url, headers), _TIMEOUT_SECONDS)
-    except NETWORK_ERRORS as error:
+    except OSError as error:
         raise ModelNotLoaded(f"AWS credentials cannot be had from {url}: {error}") from error
     if status != 200:
         raise ModelNotLoaded(f"AWS credentials cannot be had from {url}: it answers {status}")
@@ -163,6 +168,8 @@ def _get(url: str, headers: dict[str, str]) -> bytes:
 
 
 def _parse(body: bytes, url: str) -> AwsCredentials:
+    from json import loads
+
     try:
         found = loads(body)
         return AwsCredentials(found["AccessKeyId"], found["SecretAccessKey"], found["Token"])

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from html import unescape
-from urllib.parse import quote, urlencode
-
 from inference_runtime.errors import ModelNotLoaded
-from inference_runtime.models.store import Request
+from inference_runtime.models.store import Request, texts
 from inference_runtime.models.tokens import NoToken, Renewed, access_token
+from inference_runtime.models.url import encode, encode_query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +14,6 @@ if TYPE_CHECKING:
 _VERSION = {"x-ms-version": "2021-12-02"}
 _RESOURCE = "https://storage.azure.com/"
 _INSTANCE = "http://169.254.169.254"
-_NAME = re.compile(rb"<Name>([^<]*)</Name>")
-_MARKER = re.compile(rb"<NextMarker>([^<]*)</NextMarker>")
 # Managed identity's tokens are valid for a day; the endpoint renews them half-way:
 # https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
 _TOKEN_SECONDS = 3600
@@ -51,14 +46,14 @@ class AzureStore:
         self.uri = f"az://{account}/{container}/{folder}"
         base = platform["AZURE_STORAGE_SERVICE_ENDPOINT"].rstrip("/")
         base = base or f"https://{account}.blob.core.windows.net"
-        self._container = f"{base}/{quote(container)}"
+        self._container = f"{base}/{encode(container)}"
         self._folder = folder
         self._signature = signature
         self._token = Renewed(lambda: _token(platform), _TOKEN_SECONDS)
 
     def request(self, name: str, headers: Mapping[str, str]) -> Request:
         """See ``Store``."""
-        return self._request(f"/{quote(self._folder + name)}", {}, headers)
+        return self._request(f"/{encode(self._folder + name)}", {}, headers)
 
     def list_request(self, marker: str) -> Request:
         """See ``Store``."""
@@ -67,18 +62,15 @@ class AzureStore:
 
     def parse_list(self, body: bytes) -> tuple[list[str], str]:
         """See ``Store``."""
-        names = [unescape(name.decode()) for name in _NAME.findall(body)]
-        marker = _MARKER.search(body)
-        return [name.removeprefix(self._folder) for name in names], (
-            unescape(marker[1].decode()) if marker else ""
-        )
+        names = [name.removeprefix(self._folder) for name in texts(body, "Name")]
+        return names, "".join(texts(body, "NextMarker"))
 
     def follow(self, _name: str, _status: int, _headers: Mapping[str, str]) -> bool:
         """See ``Store``."""
         return False
 
     def _request(self, path: str, query: dict[str, str], headers: Mapping[str, str]) -> Request:
-        parameters = "&".join(part for part in (urlencode(query), self._signature) if part)
+        parameters = "&".join(part for part in (encode_query(query), self._signature) if part)
         url = self._container + path + (f"?{parameters}" if parameters else "")
         return Request(url, {**headers, **_VERSION, **self._authorization()})
 
@@ -106,8 +98,8 @@ def _token_request(platform: Mapping[str, str]) -> Request:
     if platform["IDENTITY_ENDPOINT"]:
         query["api-version"] = "2019-08-01"
         headers = {"x-identity-header": platform["IDENTITY_HEADER"]}
-        return Request(f"{platform['IDENTITY_ENDPOINT']}?{urlencode(query)}", headers)
+        return Request(f"{platform['IDENTITY_ENDPOINT']}?{encode_query(query)}", headers)
     query["api-version"] = "2018-02-01"
     host = platform["AZURE_POD_IDENTITY_AUTHORITY_HOST"].rstrip("/") or _INSTANCE
-    url = f"{host}/metadata/identity/oauth2/token?{urlencode(query)}"
+    url = f"{host}/metadata/identity/oauth2/token?{encode_query(query)}"
     return Request(url, {"metadata": "true"})

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from threading import Thread
-from typing import Generic, TypeVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
-Result = TypeVar("Result")
 
-
-class Call(Generic[Result]):
+class Call:
     """Calls ``function`` at once, in a thread that the end of the process does not wait for.
 
     Example:
@@ -20,14 +18,14 @@ class Call(Generic[Result]):
         42
     """
 
-    def __init__(self, function: Callable[[], Result]) -> None:
+    def __init__(self, function: Callable[[], Any]) -> None:
         self._function = function
-        self._results: list[Result] = []
+        self._results: list[Any] = []
         self._error: BaseException | None = None
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def result(self) -> Result:
+    def result(self) -> Any:
         """What the function gives, or raises."""
         self._thread.join()
         if self._error is not None:

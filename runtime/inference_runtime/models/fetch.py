@@ -11,9 +11,8 @@ from inference_runtime.models.reader import Busy
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hashlib import _Hash
-    from http.client import HTTPResponse
 
-    from inference_runtime.models.http_client import Connection
+    from inference_runtime.models.http_client import Answer, Connection
     from inference_runtime.models.reader import Reader, RemoteFile
 
 _PIECE_BYTES = 256 << 10
@@ -104,7 +103,7 @@ class _Download:
     def _work(
         self,
         connection: Connection | None = None,
-        first: tuple[int, HTTPResponse] | None = None,
+        first: tuple[int, Answer] | None = None,
     ) -> None:
         connection = connection or self._reader.take()
         self._active.append(connection)
@@ -139,7 +138,7 @@ class _Download:
         connection: Connection,
         piece: memoryview,
         index: int,
-        answer: HTTPResponse | None = None,
+        answer: Answer | None = None,
     ) -> None:
         start, end = self._part.bounds(index)
         position = start
@@ -162,7 +161,7 @@ class _Download:
             self._missing.remove(index)
             self._progress.notify_all()
 
-    def _copy(self, answer: HTTPResponse, piece: memoryview, position: int) -> int:
+    def _copy(self, answer: Answer, piece: memoryview, position: int) -> int:
         count = answer.readinto(piece)
         if not count:
             raise Busy(f"the answer ended after {position:,} of {self._file.size:,} bytes")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from json import loads
-from urllib.parse import quote, urlencode
-
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models.store import Request
 from inference_runtime.models.tokens import NoToken, Renewed, access_token
+from inference_runtime.models.url import encode, encode_query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,23 +37,25 @@ class GcsStore:
 
     def __init__(self, bucket: str, folder: str, platform: Mapping[str, str]) -> None:
         self.uri = f"gs://{bucket}/{folder}"
-        self._objects = f"{_base(platform)}/storage/v1/b/{quote(bucket, safe='')}/o"
+        self._objects = f"{_base(platform)}/storage/v1/b/{encode(bucket, '')}/o"
         self._folder = folder
         self._platform = platform
         self._token = Renewed(lambda: _token(platform), _TOKEN_SECONDS)
 
     def request(self, name: str, headers: Mapping[str, str]) -> Request:
         """See ``Store``."""
-        url = f"{self._objects}/{quote(self._folder + name, safe='')}?alt=media"
+        url = f"{self._objects}/{encode(self._folder + name, '')}?alt=media"
         return Request(url, {**headers, **self._authorization()})
 
     def list_request(self, marker: str) -> Request:
         """See ``Store``."""
         query = {"prefix": self._folder, "fields": "items/name,nextPageToken", "pageToken": marker}
-        return Request(f"{self._objects}?{urlencode(query)}", self._authorization())
+        return Request(f"{self._objects}?{encode_query(query)}", self._authorization())
 
     def parse_list(self, body: bytes) -> tuple[list[str], str]:
         """See ``Store``."""
+        from json import loads
+
         page = loads(body)
         names = [item["name"].removeprefix(self._folder) for item in page.get("items", ())]
         return names, page.get("nextPageToken", "")
@@ -93,6 +92,8 @@ def _token(platform: Mapping[str, str]) -> str:
 
 
 def _token_of_google_auth() -> str:
+    from importlib import import_module
+
     try:
         auth = import_module("google.auth")
         transport = import_module("google.auth.transport.requests")

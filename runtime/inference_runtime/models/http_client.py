@@ -1,31 +1,111 @@
-"""Plain HTTP/1.1 over the standard library: one request at a time, kept alive, no proxies."""
+"""HTTP/1.1 requests without a body, over one connection that is kept; no proxies.
+
+By hand, because it runs before the first answer: ``http.client`` parses headers with the package
+``email``, whose import takes longer than a small model's way over the network.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import cache
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from socket import SHUT_RDWR
-from ssl import SSLCertVerificationError, SSLContext, create_default_context
-from urllib.parse import urlsplit
+from socket import IPPROTO_TCP, SHUT_RDWR, TCP_NODELAY, create_connection
+
+from inference_runtime.models.url import Url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from http.client import HTTPResponse
     from socket import socket
+    from ssl import SSLContext
     from typing import Final
 
     from inference_runtime.models.store import Request
 
-# What a connection raises; a certificate that does not hold will not hold at the next try either.
-NETWORK_ERRORS: Final = (OSError, HTTPException)
-UNTRUSTED: Final = SSLCertVerificationError
+_MAX_LINE_BYTES: Final = 64 << 10
+_RECEIVE_BYTES: Final = 16 << 10
+_NO_BODY: Final = frozenset({204, 304})
 
-LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+class Untrusted(Exception):
+    """The server's certificate does not hold, and will not at the next try either."""
+
+
+class BrokenAnswer(OSError):
+    """What came is not HTTP, or not all of it."""
+
+
+class Answer:
+    """An answer, its body still to be read.
+
+    Attributes:
+        status: of HTTP.
+        reason: the server's words for it.
+        headers: by lower-case name.
+        is_read: whether the body was read to its end.
+    """
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+        _, _, rest = stream.line().partition(" ")
+        status, _, self.reason = rest.partition(" ")
+        if not status.isdecimal():
+            raise BrokenAnswer("the server does not speak HTTP")
+        self.status = int(status)
+        self.headers: dict[str, str] = {}
+        while line := stream.line():
+            name, _, value = line.partition(":")
+            self.headers[name.lower()] = value.strip()
+        self._is_chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        # Of the body, or of the chunk at hand; None where only the end of the connection ends it.
+        self._left = self._length()
+        self.is_read = self._left == 0 and not self._is_chunked
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill the start of ``view``; the number of bytes, 0 only at the end of the body.
+
+        Raises:
+            OSError: the connection broke off.
+        """
+        if self._is_chunked and self._left == 0 and not self.is_read:
+            self._left = self._next_chunk()
+        if self._left == 0 or self.is_read:
+            self.is_read = True
+            return 0
+        count = self._stream.readinto(view if self._left is None else view[: self._left])
+        if self._left is None:
+            self.is_read = not count
+        else:
+            self._left -= count
+            self.is_read = self._left == 0 and not self._is_chunked
+        if not count and not self.is_read:
+            raise BrokenAnswer(f"the answer broke off with {self._left:,} bytes still to come")
+        return count
+
+    def read(self, limit: int) -> bytes:
+        """The body, or its first ``limit`` bytes."""
+        buffer = memoryview(bytearray(limit))
+        size = 0
+        while size < limit and (count := self.readinto(buffer[size:])):
+            size += count
+        return bytes(buffer[:size])
+
+    def _length(self) -> int | None:
+        if self._is_chunked or self.status in _NO_BODY:
+            return 0
+        length = self.headers.get("content-length", "")
+        return int(length) if length.isdecimal() else None
+
+    def _next_chunk(self) -> int:
+        line = self._stream.line() or self._stream.line()  # each chunk ends with an empty one
+        try:
+            size = int(line.partition(";")[0], 16)
+        except ValueError:
+            raise BrokenAnswer("a chunk has no size") from None
+        while size == 0 and self._stream.line():
+            pass  # trailers
+        return size
 
 
 class Connection:
-    """A connection to whichever host the last request went to.
+    """A connection to whichever server the last request went to.
 
     Args:
         timeout: seconds without a byte before an operation fails.
@@ -33,68 +113,116 @@ class Connection:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._origin: tuple[str, str] | None = None
-        self._http: HTTPConnection | None = None
+        self._origin = ""
         self._socket: socket | None = None
-        self._answer: HTTPResponse | None = None
+        self._answer: Answer | None = None
 
-    def send(self, request: Request) -> HTTPResponse:
+    def send(self, request: Request) -> Answer:
         """The answer, its body still to be read. Unless it is read whole before the next request,
         that one opens another connection.
 
         Raises:
-            OSError: no answer came; one of ``NETWORK_ERRORS``.
+            OSError: no answer came.
+            Untrusted: the server is not the one that it should be.
         """
-        url = urlsplit(request.url)
-        unread = self._answer is not None and not self._answer.isclosed()
-        if self._http is None or unread or self._origin != (url.scheme, url.netloc):
+        url = Url(request.url)
+        kept = self._kept(f"{url.scheme}://{url.origin}")
+        if kept is None:
             self.close()
-            self._http = _connection(url.scheme, url.hostname or "", url.port, self._timeout)
-            self._origin = (url.scheme, url.netloc)
-        target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
+            kept = self._socket = _connect(url, self._timeout)
+            self._origin = f"{url.scheme}://{url.origin}"
         try:
-            self._http.request(request.method, target, headers=request.headers)
-            self._socket = self._http.sock
-            self._answer = self._http.getresponse()
-        except NETWORK_ERRORS:
+            kept.sendall(_head(request, url))
+            self._answer = Answer(_Stream(kept))
+        except OSError:
             self.close()
             raise
         return self._answer
 
     def close(self) -> None:
         """End the connection; the next request opens another."""
-        if self._http is not None:
-            self._http.close()
-            self._http = self._socket = self._answer = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = self._answer = None
 
     def abort(self) -> None:
         """End a read that another thread waits in."""
-        if self._socket is not None:
-            with suppress(OSError):  # it may be over already
-                self._socket.shutdown(SHUT_RDWR)
+        kept = self._socket
+        if kept is not None:
+            with suppress(OSError):  # it may be over
+                kept.shutdown(SHUT_RDWR)
+
+    def _kept(self, origin: str) -> socket | None:
+        """The socket, if another request can go over it."""
+        last = self._answer
+        if origin != self._origin or last is None or not last.is_read:
+            return None
+        return None if last.headers.get("connection", "").lower() == "close" else self._socket
 
 
-def read(request: Request, timeout: float) -> tuple[int, bytes]:
+def read(request: Request, timeout: float, limit: int = 1 << 20) -> tuple[int, bytes]:
     """Status and body of the answer to a single request.
 
     Raises:
-        OSError: no answer came; one of ``NETWORK_ERRORS``.
+        OSError: no answer came.
     """
     connection = Connection(timeout)
     try:
-        response = connection.send(request)
-        return response.status, response.read()
+        answer = connection.send(request)
+        return answer.status, answer.read(limit)
     finally:
         connection.close()
 
 
-def _connection(scheme: str, host: str, port: int | None, timeout: float) -> HTTPConnection:
-    if scheme == "https":
-        return HTTPSConnection(host, port, timeout=timeout, context=_tls())
-    return HTTPConnection(host, port, timeout=timeout)
+class _Stream:
+    """What comes over a socket: first what was received with the lines before."""
+
+    def __init__(self, source: socket) -> None:
+        self._socket = source
+        self._received = b""
+
+    def line(self) -> str:
+        while (end := self._received.find(b"\n")) < 0:
+            more = self._socket.recv(_RECEIVE_BYTES)
+            if not more or len(self._received) > _MAX_LINE_BYTES:
+                raise BrokenAnswer("the server ended the connection without an answer")
+            self._received += more
+        line, self._received = self._received[:end], self._received[end + 1 :]
+        return line.rstrip(b"\r").decode("latin-1")
+
+    def readinto(self, view: memoryview) -> int:
+        if not self._received:
+            return self._socket.recv_into(view)
+        count = min(len(view), len(self._received))
+        view[:count] = self._received[:count]
+        self._received = self._received[count:]
+        return count
 
 
-@cache
-def _tls() -> SSLContext:
-    """One for all connections: reading the certificates of the authorities takes 20 ms."""
-    return create_default_context()
+def _connect(url: Url, timeout: float) -> socket:
+    connection = create_connection((url.host, url.port), timeout)
+    connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+    return _encrypt(connection, url.host) if url.scheme == "https" else connection
+
+
+def _head(request: Request, url: Url) -> bytes:
+    target = f"{url.path}?{url.query}" if url.query else url.path
+    lines = [f"{request.method} {target} HTTP/1.1", f"host: {url.origin}"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    if request.method != "GET":
+        lines.append("content-length: 0")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+_tls: list[SSLContext] = []  # one for all: reading the certificates of the authorities takes 20 ms
+
+
+def _encrypt(connection: socket, host: str) -> socket:
+    from ssl import SSLCertVerificationError, create_default_context
+
+    if not _tls:
+        _tls.append(create_default_context())
+    try:
+        return _tls[0].wrap_socket(connection, server_hostname=host)
+    except SSLCertVerificationError as error:
+        raise Untrusted(str(error)) from error

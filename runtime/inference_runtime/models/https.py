@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import urljoin, urlsplit, urlunsplit
-
 from inference_runtime.errors import ModelNotLoaded
-from inference_runtime.models.http_client import LOOPBACK_HOSTS
 from inference_runtime.models.store import Request
+from inference_runtime.models.url import Url, encode_rest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,13 +29,13 @@ class HttpsStore:
     access = "give a URL that needs no sign-in, or one that is signed and has not run out"
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.username is not None:
+        parts = Url(url)
+        if parts.user:
             raise ModelNotLoaded(
-                f"MODEL_URI names a user at {parts.hostname}; give a signed URL instead"
+                f"MODEL_URI names a user at {parts.host}; give a signed URL instead"
             )
         folder = parts.path.rpartition("/")[0]
-        self.uri = urlunsplit((parts.scheme, parts.netloc, f"{folder}/", "", ""))
+        self.uri = f"{parts.scheme}://{parts.origin}{folder}/"
         self._query = f"?{parts.query}" if parts.query else ""
         self._moved: dict[str, str] = {}
         _check_encrypted(url, self.uri)
@@ -62,20 +60,21 @@ class HttpsStore:
         target = headers.get("location")
         if status not in _REDIRECTS or not target:
             return False
+        from urllib.parse import urljoin
+
         url = urljoin(self._url(name), target)
         _check_encrypted(url, self.uri + name)
         self._moved[name] = url
         return True
 
     def _url(self, name: str) -> str:
-        return self._moved.get(name) or self.uri + name + self._query
+        return self._moved.get(name) or self.uri + encode_rest(name) + self._query
 
 
 def _check_encrypted(url: str, uri: str) -> None:
     """What comes without encryption can be replaced on its way."""
-    target = urlsplit(url)
-    if target.scheme == "https" or (target.scheme == "http" and target.hostname in LOOPBACK_HOSTS):
-        return
-    raise ModelNotLoaded(
-        f"{uri} leads to {target.scheme}://{target.hostname}; models are fetched over https://"
-    )
+    target = Url(url)
+    if not target.is_private:
+        raise ModelNotLoaded(
+            f"{uri} leads to {target.scheme}://{target.host}; models are fetched over https://"
+        )

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from functools import partial
 from http import HTTPStatus
 from time import sleep
 
 from inference_runtime.errors import ModelNotLoaded
-from inference_runtime.models.http_client import NETWORK_ERRORS, UNTRUSTED, Connection
+from inference_runtime.models.http_client import Connection, Untrusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from http.client import HTTPResponse
     from typing import Final, TypeVar
 
+    from inference_runtime.models.http_client import Answer
     from inference_runtime.models.store import Request, Store
 
     Result = TypeVar("Result")
@@ -30,9 +29,7 @@ _FIRST_DELAY_SECONDS = 0.1
 _MAX_FOLLOWS = 5
 _MAX_ERROR_BYTES = 64 << 10
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/")
-# Amazon S3, Google Cloud Storage and Azure name the reason of a refusal alike.
-_REASON = re.compile(rb"<Code>([^<]+)</Code>")
+_MAX_OBJECT_BYTES = 16 << 20  # of a manifest, or of a page of names
 
 
 class Busy(Exception):
@@ -58,13 +55,13 @@ class RemoteFile:
 
     __slots__ = ("etag", "first", "name", "ranged", "size", "uri")
 
-    def __init__(self, name: str, uri: str, connection: Connection, answer: HTTPResponse) -> None:
+    def __init__(self, name: str, uri: str, connection: Connection, answer: Answer) -> None:
         self.name = name
         self.uri = uri
         self.etag = _etag(answer)
         self.size = _total_size(answer, uri)
         self.ranged = answer.status == HTTPStatus.PARTIAL_CONTENT
-        self.first: tuple[Connection, HTTPResponse] | None = (connection, answer)
+        self.first: tuple[Connection, Answer] | None = (connection, answer)
 
     @property
     def range_bytes(self) -> int:
@@ -137,12 +134,12 @@ class Reader:
             if not marker:
                 return names
 
-    def get(self, connection: Connection, file: RemoteFile, start: int, end: int) -> HTTPResponse:
+    def get(self, connection: Connection, file: RemoteFile, start: int, end: int) -> Answer:
         """Ask for the bytes from ``start`` to before ``end`` of an object.
 
         Raises:
             ModelNotLoaded: it is refused, or is no longer what it was.
-            Busy: another try makes sense, as it does with ``NETWORK_ERRORS``.
+            Busy: another try makes sense, as it does with an ``OSError``.
         """
         answer = self._get_range(connection, file.name, start, end, file)
         if _etag(answer) != file.etag or _total_size(answer, file.uri) != file.size:
@@ -163,13 +160,13 @@ class Reader:
         for number in range(1, ATTEMPTS):
             try:
                 return attempt()
-            except UNTRUSTED as error:
+            except Untrusted as error:
                 raise ModelNotLoaded(f"{uri}: its server is not trusted: {error}") from error
-            except (Busy, *NETWORK_ERRORS):
+            except (Busy, OSError):
                 pause(_delay(number))
         try:
             return attempt()
-        except (Busy, *NETWORK_ERRORS) as error:
+        except (Busy, OSError) as error:
             raise self._unreachable(uri, error) from error
 
     def take(self) -> Connection:
@@ -195,7 +192,7 @@ class Reader:
         start: int,
         end: int,
         known: RemoteFile | None = None,
-    ) -> HTTPResponse:
+    ) -> Answer:
         headers = {"range": f"bytes={start}-{end - 1}", "accept-encoding": "identity"}
         if known is not None and known.etag.startswith('"'):  # a weak ETag never matches
             headers["if-match"] = known.etag
@@ -203,20 +200,17 @@ class Reader:
 
     def _read(self, name: str, request: Callable[[], Request]) -> bytes:
         connection = self.take()
-        body = self._get(connection, name, request).read()
+        body = self._get(connection, name, request).read(_MAX_OBJECT_BYTES)
         self.give_back(connection)
         return body
 
-    def _get(
-        self, connection: Connection, name: str, request: Callable[[], Request]
-    ) -> HTTPResponse:
+    def _get(self, connection: Connection, name: str, request: Callable[[], Request]) -> Answer:
         for _ in range(_MAX_FOLLOWS):
             answer = connection.send(request())
             if answer.status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
                 return answer
             reason = _reason(answer)
-            headers = {header.lower(): value for header, value in answer.getheaders()}
-            if not self._store.follow(name, answer.status, headers):
+            if not self._store.follow(name, answer.status, answer.headers):
                 break
         if answer.status in _BUSY:
             raise Busy(f"the server answers {reason}")
@@ -230,14 +224,14 @@ class Reader:
         )
 
 
-def _etag(answer: HTTPResponse) -> str:
-    return answer.getheader("etag") or answer.getheader("last-modified") or ""
+def _etag(answer: Answer) -> str:
+    return answer.headers.get("etag") or answer.headers.get("last-modified") or ""
 
 
-def _total_size(answer: HTTPResponse, uri: str) -> int:
-    text = answer.getheader("content-length") or ""
+def _total_size(answer: Answer, uri: str) -> int:
+    text = answer.headers.get("content-length", "")
     if answer.status == HTTPStatus.PARTIAL_CONTENT:
-        text = answer.getheader("content-range", "").rpartition("/")[2]
+        text = answer.headers.get("content-range", "").rpartition("/")[2]
     if not text.isdecimal():
         raise ModelNotLoaded(f"{uri}: its server does not tell its size; store it elsewhere")
     if text == "0":
@@ -245,16 +239,20 @@ def _total_size(answer: HTTPResponse, uri: str) -> int:
     return int(text)
 
 
-def _range(answer: HTTPResponse) -> tuple[int, int] | None:
+def _range(answer: Answer) -> tuple[int, int] | None:
     """The first byte of a part, and the one after its last."""
-    match = _CONTENT_RANGE.match(answer.getheader("content-range", ""))
-    return (int(match[1]), int(match[2]) + 1) if match else None
+    span = answer.headers.get("content-range", "").removeprefix("bytes ").partition("/")[0]
+    first, _, last = span.partition("-")
+    return (int(first), int(last) + 1) if first.isdecimal() and last.isdecimal() else None
 
 
-def _reason(answer: HTTPResponse) -> str:
-    """The status, and the server's name for what is wrong, from the start of the body."""
-    match = _REASON.search(answer.read(_MAX_ERROR_BYTES))
-    return f"{answer.status} {match[1].decode(errors='replace') if match else answer.reason}"
+def _reason(answer: Answer) -> str:
+    """The status, and the server's name for what is wrong: Amazon S3, Google Cloud Storage and
+    Azure put it into the body alike.
+    """
+    _, found, rest = answer.read(_MAX_ERROR_BYTES).partition(b"<Code>")
+    reason = rest.partition(b"<")[0].decode(errors="replace") if found else answer.reason
+    return f"{answer.status} {reason}"
 
 
 def _refused(uri: str, status: int, reason: str, access: str) -> ModelNotLoaded:

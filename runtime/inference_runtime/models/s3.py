@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from html import unescape
-from urllib.parse import quote, unquote_plus, urlencode
-
 from inference_runtime.models.aws_credentials import find_credentials, find_region
 from inference_runtime.models.sigv4 import sign
-from inference_runtime.models.store import Request
+from inference_runtime.models.store import Request, texts
 from inference_runtime.models.tokens import Renewed
+from inference_runtime.models.url import encode, encode_query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +15,6 @@ if TYPE_CHECKING:
 # Instances get new credentials five minutes before the old ones end:
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
 _CREDENTIALS_SECONDS = 240
-_KEY = re.compile(rb"<Key>([^<]*)</Key>")
-_MARKER = re.compile(rb"<NextContinuationToken>([^<]*)</NextContinuationToken>")
 
 
 class S3Store:
@@ -49,21 +44,22 @@ class S3Store:
 
     def request(self, name: str, headers: Mapping[str, str]) -> Request:
         """See ``Store``."""
-        return self._signed(f"/{quote(self._folder + name)}", headers)
+        return self._signed(f"/{encode(self._folder + name)}", headers)
 
     def list_request(self, marker: str) -> Request:
         """See ``Store``."""
         query = {"encoding-type": "url", "list-type": "2", "prefix": self._folder}
         if marker:
-            query = {"continuation-token": marker, **query}
-        return self._signed(f"/?{urlencode(query, quote_via=quote, safe='')}", {})
+            query["continuation-token"] = marker
+        return self._signed(f"/?{encode_query(query)}", {})
 
     def parse_list(self, body: bytes) -> tuple[list[str], str]:
         """See ``Store``."""
-        keys = [unquote_plus(unescape(key.decode())) for key in _KEY.findall(body)]
-        marker = _MARKER.search(body)
-        names = [key.removeprefix(self._folder) for key in keys]
-        return names, unescape(marker[1].decode()) if marker else ""
+        from urllib.parse import unquote_plus
+
+        keys = map(unquote_plus, texts(body, "Key"))
+        marker = "".join(texts(body, "NextContinuationToken"))
+        return [key.removeprefix(self._folder) for key in keys], marker
 
     def follow(self, _name: str, _status: int, headers: Mapping[str, str]) -> bool:
         """See ``Store``: a bucket in another region tells which."""
@@ -82,8 +78,8 @@ class S3Store:
         Raises:
             ModelNotLoaded: there are no credentials.
         """
-        headers = {"x-amz-copy-source": quote(source)}
-        return self._signed(f"/{quote(self._folder + name)}", headers, "PUT")
+        headers = {"x-amz-copy-source": encode(source)}
+        return self._signed(f"/{encode(self._folder + name)}", headers, "PUT")
 
     def _signed(self, path: str, headers: Mapping[str, str], method: str = "GET") -> Request:
         url = self._base() + path

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hmac
 from hashlib import sha256
 from time import gmtime, strftime, time
-from urllib.parse import urlsplit
+
+from inference_runtime.models.url import Url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,11 +61,11 @@ def sign(
         ``headers``, and those that carry the signature.
     """
     moment = strftime("%Y%m%dT%H%M%SZ", gmtime(time() if now is None else now))
-    target = urlsplit(url)
+    target = Url(url)
     signed = {**headers, "x-amz-content-sha256": _NO_BODY, "x-amz-date": moment}
     if credentials.token:
         signed["x-amz-security-token"] = credentials.token
-    with_host = sorted({**signed, "host": target.netloc}.items())
+    with_host = sorted({**signed, "host": target.origin}.items())
     names = ";".join(name for name, _ in with_host)
     canonical = "\n".join(
         (method, target.path, target.query, *(f"{n}:{v.strip()}" for n, v in with_host), "", names,

@@ -61,3 +61,16 @@ class Request:
         self.url = url
         self.headers = dict(headers)
         self.method = method
+
+
+def texts(xml: bytes, element: str) -> list[str]:
+    """What is in each ``element`` of a list of objects, which holds no other element.
+
+    Example:
+        >>> texts(b"<a><Key>x&amp;y</Key><Key/></a>", "Key")
+        ['x&y']
+    """
+    from html import unescape
+
+    parts = xml.decode().split(f"<{element}>")[1:]
+    return [unescape(part.partition("<")[0]) for part in parts]

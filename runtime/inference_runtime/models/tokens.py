@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from json import loads
 from time import monotonic
-from typing import Generic, TypeVar
 
-from inference_runtime.models.http_client import NETWORK_ERRORS, read
+from inference_runtime.models.http_client import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from inference_runtime.models.store import Request
 
-Credential = TypeVar("Credential")
 
-
-class Renewed(Generic[Credential]):
+class Renewed:
     """A credential that is looked for when first needed, and again after a while.
 
     Args:
@@ -25,12 +22,12 @@ class Renewed(Generic[Credential]):
         seconds: for which it is used.
     """
 
-    def __init__(self, find: Callable[[], Credential], seconds: float) -> None:
+    def __init__(self, find: Callable[[], Any], seconds: float) -> None:
         self._find = find
         self._seconds = seconds
-        self._found: tuple[Credential, float] | None = None
+        self._found: tuple[Any, float] | None = None
 
-    def get(self) -> Credential:
+    def get(self) -> Any:
         """The credential. What ``find`` raises comes through."""
         if self._found is None or monotonic() > self._found[1]:
             self._found = self._find(), monotonic() + self._seconds
@@ -47,10 +44,12 @@ def access_token(request: Request, timeout: float) -> str:
     Raises:
         NoToken: the answer has none, or there is no answer.
     """
+    from json import loads
+
     try:
         status, body = read(request, timeout)
         return str(loads(body)["access_token"])
     except (ValueError, LookupError, TypeError):
         raise NoToken(f"it answers {status}") from None
-    except NETWORK_ERRORS as error:
+    except OSError as error:
         raise NoToken(str(error)) from error

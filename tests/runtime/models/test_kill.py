@@ -25,7 +25,7 @@ MODEL = padded(10 * RANGE - 1000)
 
 # Kills itself before the N-th call of a function; N above its calls lets it end well.
 FETCH = """
-import os, signal, sys
+import os, pkgutil, signal, sys
 from inference_runtime.models import find_models, reader
 reader.RANGE_BYTES = 1 << 16
 
@@ -40,8 +40,8 @@ def kill_at(owner, name, count):
     setattr(owner, name, counted)
 
 if len(sys.argv) > 1:
-    module, function, count = sys.argv[1:]
-    kill_at(sys.modules[module], function, count)
+    owner, function, count = sys.argv[1:]
+    kill_at(pkgutil.resolve_name(owner), function, count)
 from inference_runtime.settings import Settings
 files = find_models(Settings.read())[0].fetch()
 print(files.path)
@@ -100,7 +100,7 @@ def test_the_next_process_goes_on_where_the_killed_one_stopped(
     server: ObjectServer, cache: Path
 ) -> None:
     server.objects[NAME] = MODEL
-    assert run(server, cache, "os", "pwrite", "9") < 0
+    assert run(server, cache, "inference_runtime.models.part:Part", "complete", "3") < 0
     asked = len(starts(server))
     assert run(server, cache) == 0
     again = {start for start in starts(server)[asked:] if start}

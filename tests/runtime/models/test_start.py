@@ -91,7 +91,7 @@ def tls_server(server: ObjectServer, certificate: Path) -> ObjectServer:
 
 @pytest.fixture(autouse=True)
 def _fresh_tls() -> None:
-    http_client._tls.cache_clear()
+    http_client._tls.clear()
 
 
 def test_a_trusted_server_is_read_over_tls(

@@ -240,13 +240,13 @@ def test_azure_with_a_shared_access_signature_that_messages_do_not_tell(
     [
         (
             {"IDENTITY_ENDPOINT": "{url}/msi", "IDENTITY_HEADER": "h", "AZURE_CLIENT_ID": "c"},
-            "/msi?resource=https%3A%2F%2Fstorage.azure.com%2F&client_id=c&api-version=2019-08-01",
+            "/msi?api-version=2019-08-01&client_id=c&resource=https%3A%2F%2Fstorage.azure.com%2F",
             ("x-identity-header", "h"),
         ),
         (
             {"AZURE_POD_IDENTITY_AUTHORITY_HOST": "{url}"},
-            "/metadata/identity/oauth2/token?resource=https%3A%2F%2Fstorage.azure.com%2F"
-            "&api-version=2018-02-01",
+            "/metadata/identity/oauth2/token?api-version=2018-02-01"
+            "&resource=https%3A%2F%2Fstorage.azure.com%2F",
             ("metadata", "true"),
         ),
     ],

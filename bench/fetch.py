@@ -1,0 +1,155 @@
+"""From the start of a process to its first answer, with the model in an S3-compatible store.
+
+The store is a process of its own on loopback that waits before each answer, as a network does.
+Every start begins with an empty cache. What `inference-runtime optimize` wrote is stored as a
+folder, and the runtime fetches what its manifest names; the other ways fetch the original.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from bench import models, object_store
+from bench.cold_start import ANSWER, PROGRAMS, request_body
+from bench.report import Chart, Section, Table
+
+MODELS = {"resnet18": "ResNet-18, 47 MB", "bert": "BERT-base encoder, 436 MB"}
+# What suits each best; without samples, nothing that changes answers.
+CANDIDATES = {"resnet18": "layout", "bert": "fused"}
+BUCKET = "models"
+DELAY_SECONDS = 0.02
+ROUNDS = 7
+ENVIRON = {
+    "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}  # fmt: skip
+NOTE = (
+    "The textbook handler fetches with boto3's download_file, or with one plain GET (urllib), and"
+    f" loads the file. The store is on loopback and waits {DELAY_SECONDS * 1000:.0f} ms before each"
+    " answer; the model is in its page cache. fetch is the runtime's own figure, from its log."
+)
+
+
+class Way(NamedTuple):
+    """A program of ``starts/``, and the folder in the bucket that it is pointed to."""
+
+    program: str
+    folder: str
+
+
+WAYS = {
+    "boto3 and path": Way("textbook_boto3", "original"),
+    "one GET and path": Way("textbook_get", "original"),
+    "ours, the same file": Way("runtime", "original"),
+    "ours, optimised": Way("runtime", "optimised"),
+}
+BASELINE = next(iter(WAYS))
+
+
+class Start(NamedTuple):
+    """What one start took, in milliseconds; ``fetch`` where the program tells it."""
+
+    answer: float
+    fetch: float | None
+
+
+def measure() -> Section:
+    """Start every way on every model, in turns."""
+    tables, ratios = [], {}
+    for model, title in MODELS.items():
+        starts = _measure(model)
+        tables.append(_table(title, starts))
+        ratios[title] = round(_answer(starts["ours, optimised"]) / _answer(starts[BASELINE]), 3)
+    tables[-1].note = NOTE
+    chart = Chart("Start from a store, optimised", "of the time with boto3 and path", ratios)
+    return Section("Fetch", tables, [chart])
+
+
+def _measure(model: str) -> dict[str, list[Start]]:
+    starts: dict[str, list[Start]] = {name: [] for name in WAYS}
+    with TemporaryDirectory() as folder:
+        stored = Path(folder, BUCKET)
+        stored.mkdir()
+        (stored / "original").mkdir()
+        (stored / "original" / "model.onnx").symlink_to(models.path_of(model))
+        (stored / "optimised").symlink_to(_optimised(model))
+        body = Path(folder, "body.json")
+        body.write_bytes(request_body(model))
+        with object_store.running(Path(folder), DELAY_SECONDS) as url:
+            for way in WAYS.values():
+                _start(way, url, body)  # compiles bytecode and fills the page cache
+            for _ in range(ROUNDS):
+                for name, way in WAYS.items():
+                    starts[name].append(_start(way, url, body))
+    return starts
+
+
+def _optimised(model: str) -> Path:
+    """The folder that ``optimize`` writes, made on first use: that takes minutes."""
+    folder = models.CACHE / "optimised" / model
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            [sys.executable, "-m", "inference_runtime.cli", "optimize", models.path_of(model),
+             "--output", folder, "--candidates", CANDIDATES[model], "--calls", "1", "--rounds", "1",
+             "--runs", "1"],
+            check=True,
+        )  # fmt: skip
+    return folder
+
+
+def _start(way: Way, url: str, body: Path) -> Start:
+    """One start with an empty cache, from before the process exists to its answer."""
+    reading, writing = os.pipe()
+    uri = f"s3://{BUCKET}/{way.folder}/model.onnx"
+    command = [sys.executable, str(PROGRAMS / f"{way.program}.py"), uri, str(body), str(writing)]
+    with TemporaryDirectory() as downloads:
+        own = {"AWS_ENDPOINT_URL": url, "DOWNLOADS": downloads, "INFERENCE_CACHE_DIR": downloads}
+        began = time.perf_counter()
+        with subprocess.Popen(
+            command, env=os.environ | ENVIRON | own, pass_fds=[writing],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        ) as process, os.fdopen(reading, "rb") as answers:  # fmt: skip
+            os.close(writing)
+            answer = answers.readline()
+            milliseconds = (time.perf_counter() - began) * 1000
+            log, _ = process.communicate()
+    if not ANSWER.search(answer):
+        raise SystemExit(f"{way.program} did not answer: {log}")
+    return Start(milliseconds, next(_fetches(log), None))
+
+
+def _fetches(log: str) -> Iterator[float]:
+    for line in log.splitlines():
+        entry = json.loads(line)
+        if "fetch_ms" in entry:
+            yield entry["fetch_ms"]
+
+
+def _answer(starts: list[Start]) -> float:
+    return median(start.answer for start in starts)
+
+
+def _table(title: str, starts: dict[str, list[Start]]) -> Table:
+    baseline = _answer(starts[BASELINE])
+    rows = []
+    for name, some in starts.items():
+        fetches = [start.fetch for start in some if start.fetch is not None]
+        rows.append(
+            [
+                name,
+                f"{_answer(some):,.0f}",
+                f"{_answer(some) / baseline:.2f}",
+                f"{median(fetches):,.0f}" if fetches else "–",
+            ]
+        )
+    return Table(title, ["way", "ms", f"of {BASELINE}", "fetch ms"], rows)
