@@ -148,8 +148,9 @@ def run_python(script: str, *arguments: str, **environ: str) -> str:
     return done.stdout.strip()
 
 
+# What the first line imports is needed, and brings along other modules in each version of Python.
 PREDICT = """
-import os, sys
+import ctypes, math, mmap, os, struct, sys, threading
 before = set(sys.modules)
 from inference_runtime.engine.selection import load
 from inference_runtime.tensor import FP32, Tensor
@@ -157,11 +158,9 @@ from inference_runtime.tensor import FP32, Tensor
 engine = load(sys.argv[1], 2)
 assert engine.run({"x": Tensor(FP32, (1, 2), bytes(8))}, ["y"])["y"].shape == (1, 2)
 """
-# What the first prediction needs besides this package. An import more is time on every cold start.
-NEEDED = {
-    "__future__", "_ctypes", "_struct", "_weakrefset", "ctypes", "ctypes._endian", "math",
-    "mmap", "struct", "threading",
-}  # fmt: skip
+# What else the first prediction needs beside this package.
+# An import more is time on every cold start.
+NEEDED = {"__future__"}
 
 
 class TestStart:
