@@ -184,12 +184,15 @@ def lambda_client(
 
 @contextmanager
 def lambda_process(
-    api: RuntimeApi, environ: dict[str, str], client: tuple[str, ...]
+    api: RuntimeApi,
+    environ: dict[str, str],
+    client: tuple[str, ...],
+    interpreter: str = sys.executable,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The client's process; at the end it and ``api`` are no more."""
     others = {name: text for name, text in os.environ.items() if not name.startswith(SETTINGS)}
     process = subprocess.Popen(
-        [sys.executable, *client],
+        [interpreter, *client],
         env={**others, **environ, "AWS_LAMBDA_RUNTIME_API": api.address},
     )
     try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import inference_runtime
 import onnx
 import pytest
 from inference_runtime.adapters.lambda_host import TRACE_ID, Worker
@@ -20,6 +23,7 @@ from inference_runtime.adapters.lambda_runtime_api import Invocation
 
 from tests.contract.runtime_api import LOOP, RuntimeApi, lambda_client, lambda_process
 from tests.runtime import onnx_models as models
+from tests.runtime.documentation import PAGE
 
 NEXT = "GET /2018-06-01/runtime/invocation/next"
 MEGABYTE = 1 << 20
@@ -87,6 +91,19 @@ def test_it_is_snapshotted_before_it_asks_for_events(environ: dict[str, str]) ->
     with lambda_client({**environ, "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}, LOOP) as api:
         assert api.invoke({"warmup": True}, "id-1").payload == {"warmup": True}
     assert api.requests[0] == "GET /2018-06-01/runtime/restore/next"
+
+
+def test_the_wrapper_of_the_documentation_starts_it(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    (script,) = re.findall(r"^```sh wrapper\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    wrapper = tmp_path / "inference"
+    wrapper.write_text(script)
+    api = RuntimeApi()
+    client = (str(wrapper), sys.executable, "/var/runtime/bootstrap.py")
+    task = {**environ, "LAMBDA_TASK_ROOT": str(Path(inference_runtime.__path__[0]).parent)}
+    with lambda_process(api, task, client, interpreter="/bin/sh"):
+        assert api.invoke({"warmup": True}, "id-1").payload == {"warmup": True}
 
 
 # Events
