@@ -65,6 +65,9 @@ class Promise:
         self.original_files: Mapping[str, Mapping[str, Any]] = document["original"]["files"]
         self.options = LoadOptions(optimize_graph=load["optimize_graph"], prepack=load["prepack"])
         _check_names((*self.files, *self.original_files))
+        for expected in self.files.values():
+            if not (expected["size"] > 0 and expected["sha256"]):
+                raise Mismatch(f"{MANIFEST_FILE} is no manifest: a file without content")
         if self.file not in self.files:
             raise Mismatch(f"{self.file} is none of the files that it was made for")
 

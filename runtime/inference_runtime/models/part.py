@@ -38,6 +38,7 @@ class Part:
 
     Attributes:
         count: number of ranges.
+        resumed: whether it goes on where another stopped.
 
     Raises:
         OSError: it cannot be made; no space is left, for example.
@@ -52,7 +53,8 @@ class Part:
         self._identity = f"{range_bytes} {identity}".encode()
         self._file = -1
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not self._is_resumable():
+        self.resumed = self._is_resumable()
+        if not self.resumed:
             self._begin()
 
     def __del__(self) -> None:

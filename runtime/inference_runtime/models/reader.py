@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 from http import HTTPStatus
+from threading import Lock
 from time import sleep
 
 from inference_runtime.errors import ModelNotLoaded
@@ -40,28 +41,34 @@ class NotThere(ModelNotLoaded):
     """There is no such object, or this process may not read it; some stores do not tell which."""
 
 
+class Changed(ModelNotLoaded):
+    """An object is not what it was, or not what it was said to be."""
+
+
 class RemoteFile:
-    """An object as its first answer showed it.
+    """An object that is being read.
 
     Attributes:
         name: its path in the store.
         uri: for messages.
         size: in bytes.
         etag: changes with the content. The time of its last change where the server has no ETag,
-            and empty where it has neither.
+            and empty where it has neither; ``None`` before its first answer.
         ranged: whether the server gives a part of it when asked to.
-        first: the answer, its body not read yet, and the connection that it came on.
+        first: the first answer, where that came before it is fetched, its body not read yet, and
+            the connection that it came on.
     """
 
-    __slots__ = ("etag", "first", "name", "ranged", "size", "uri")
+    __slots__ = ("_lock", "etag", "first", "name", "ranged", "size", "uri")
 
-    def __init__(self, name: str, uri: str, connection: Connection, answer: Answer) -> None:
+    def __init__(self, name: str, uri: str, size: int) -> None:
         self.name = name
         self.uri = uri
-        self.etag = _etag(answer)
-        self.size = _total_size(answer, uri)
-        self.ranged = answer.status == HTTPStatus.PARTIAL_CONTENT
-        self.first: tuple[Connection, Answer] | None = (connection, answer)
+        self.size = size
+        self.etag: str | None = None
+        self.ranged = True
+        self.first: tuple[Connection, Answer] | None = None
+        self._lock = Lock()
 
     @property
     def range_bytes(self) -> int:
@@ -72,6 +79,21 @@ class RemoteFile:
     def identity(self) -> str:
         """Tells this content from any other, under this name or another."""
         return f"{self.uri} {self.size} {self.etag}"
+
+    def check(self, answer: Answer) -> None:
+        """Check that an answer is of this object; the first one tells its ETag.
+
+        Raises:
+            Changed: it is of another.
+        """
+        with self._lock:
+            if self.etag is None:
+                self.etag = _etag(answer)
+        if _etag(answer) != self.etag or _total_size(answer, self.uri) != self.size:
+            raise Changed(
+                f"{self.uri} changed while it was fetched: start again, and store each version of a"
+                " model under a name of its own"
+            )
 
     def close(self) -> None:
         """Let the first answer go unread."""
@@ -102,7 +124,15 @@ class Reader:
         uri = self._store.uri + name
         connection = self.take()
         answer = self.retried(uri, lambda: self._get_range(connection, name, 0, RANGE_BYTES))
-        return RemoteFile(name, uri, connection, answer)
+        file = RemoteFile(name, uri, _total_size(answer, uri))
+        file.check(answer)
+        file.ranged = answer.status == HTTPStatus.PARTIAL_CONTENT
+        file.first = (connection, answer)
+        return file
+
+    def expect(self, name: str, size: int) -> RemoteFile:
+        """An object that is said to have this size, without asking for it yet."""
+        return RemoteFile(name, self._store.uri + name, size)
 
     def read(self, name: str) -> bytes | None:
         """The content of a small object; ``None`` where there is none, or none for this process.
@@ -139,11 +169,14 @@ class Reader:
 
         Raises:
             ModelNotLoaded: it is refused, or is no longer what it was.
+            Changed: the latter; or its server gives no ranges, which nobody asked before.
             Busy: another try makes sense, as it does with an ``OSError``.
         """
-        answer = self._get_range(connection, file.name, start, end, file)
-        if _etag(answer) != file.etag or _total_size(answer, file.uri) != file.size:
-            raise _changed(file.uri)
+        is_first = file.etag is None
+        answer = self._get_range(connection, file.name, start, end, file.etag or "")
+        file.check(answer)
+        if is_first and answer.status == HTTPStatus.OK and end - start < file.size:
+            raise Changed(f"{file.uri}: its server gives no ranges")
         given = _range(answer) if answer.status == HTTPStatus.PARTIAL_CONTENT else (0, file.size)
         if given != (start, end):
             raise Busy(f"the server gives the bytes {given} where {(start, end)} were asked for")
@@ -191,11 +224,11 @@ class Reader:
         name: str,
         start: int,
         end: int,
-        known: RemoteFile | None = None,
+        etag: str = "",
     ) -> Answer:
         headers = {"range": f"bytes={start}-{end - 1}", "accept-encoding": "identity"}
-        if known is not None and known.etag.startswith('"'):  # a weak ETag never matches
-            headers["if-match"] = known.etag
+        if etag.startswith('"'):  # a weak one never matches
+            headers["if-match"] = etag
         return self._get(connection, name, lambda: self._store.request(name, headers))
 
     def _read(self, name: str, request: Callable[[], Request]) -> bytes:
@@ -262,17 +295,10 @@ def _refused(uri: str, status: int, reason: str, access: str) -> ModelNotLoaded:
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return NotThere(f"{uri} is refused ({reason}): {access}")
         case HTTPStatus.PRECONDITION_FAILED:
-            return _changed(uri)
+            return Changed(f"{uri} changed while it was fetched: start again")
         case HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return ModelNotLoaded(f"{uri} is empty: upload it again")
     return ModelNotLoaded(f"{uri} cannot be fetched: the server answers {reason}")
-
-
-def _changed(uri: str) -> ModelNotLoaded:
-    return ModelNotLoaded(
-        f"{uri} changed while it was fetched: start again, and store each version of a model under"
-        " a name of its own"
-    )
 
 
 def _delay(failures: int) -> float:

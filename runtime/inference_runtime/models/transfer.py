@@ -17,7 +17,7 @@ from inference_runtime.models.files import checked_files
 from inference_runtime.models.memory import check_fits, is_memory
 from inference_runtime.models.onnx_file import external_data
 from inference_runtime.models.part import SUFFIX
-from inference_runtime.models.reader import NotThere
+from inference_runtime.models.reader import Changed, NotThere
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,15 +155,18 @@ class Transfer:
 
     def _fill_promised(self, promise: Promise, text: bytes, folder: str) -> None:
         """Fetch the files that serve, and not the original; the manifest comes last."""
+        sizes = {name: expected["size"] for name, expected in promise.files.items()}
+        self._admit(folder, sizes[promise.file], sum(sizes.values()) - sizes[promise.file])
+        # Their sizes are known: all are asked for at once, without a look at each before.
+        landing = [Call(partial(self._land_expected, *item, folder)) for item in sizes.items()]
         try:
-            files = self._probe_all(promise.files)
-        except NotThere as error:
+            parts = [call.result() for call in landing]
+        except (NotThere, Changed) as error:
             raise manifest.Mismatch(str(error)) from error
-        own = files[promise.file]
-        self._admit(folder, own.size, _size(files) - own.size)
-        for name, file in files.items():
-            self._land(file, folder, name).publish()
-        manifest.check_files(promise.files, folder, whole=False)
+        for part in parts:
+            part.publish()
+        # The start of a resumed file is not known to be of the object that its end is of.
+        manifest.check_files(promise.files, folder, whole=any(part.resumed for part in parts))
         path = os.path.join(folder, manifest.MANIFEST_FILE)
         with open(path + SUFFIX, "wb") as target:
             target.write(text)
@@ -203,6 +206,10 @@ class Transfer:
         part = fetch(self._reader, file, path, self._settings.fetch_connections, digest)
         self.fetched += file.size
         return part
+
+    def _land_expected(self, location: str, size: int, folder: str) -> Part:
+        name = posixpath.join(self._folder_name, location)
+        return self._land(self._reader.expect(name, size), folder, location)
 
     def _has_own_file(self, folder: str) -> bool:
         return os.path.isfile(os.path.join(folder, self._file_name))

@@ -170,7 +170,10 @@ def test_an_object_without_ranges_starts_over(
         ),
         (Fault(status=418), f"{URI} cannot be fetched: the server answers 418"),
         (Fault(status=500), f"after {ATTEMPTS} tries: the server answers 500"),
-        (Fault(cut=0), f"{URI} cannot be fetched, after {ATTEMPTS} tries: the answer broke off with"),
+        (
+            Fault(cut=0),
+            f"{URI} cannot be fetched, after {ATTEMPTS} tries: the answer broke off with",
+        ),
         (Fault(cut=0, reset=True), f"{URI} cannot be fetched, after {ATTEMPTS} tries:"),
         (Fault(delay=0.5), f"after {ATTEMPTS} tries: timed out"),
         (Fault(cut=100, stall=0.5), f"{URI} cannot be fetched, after {ATTEMPTS} tries:"),

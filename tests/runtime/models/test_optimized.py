@@ -95,6 +95,28 @@ def test_files_of_another_content_are_not_served(
     assert "w is not the file that the manifest was made for" in capsys.readouterr().out
 
 
+def test_a_file_of_another_size_is_not_served(
+    server: ObjectServer, document: dict[str, Any], fetch: Fetch, cache: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    put(server, document)
+    server.objects["b/w"] = weights(1) + b"more"
+    fetch()
+    assert cached_files(cache) == ["m.onnx"]
+    assert "s3://b/w changed" in capsys.readouterr().out
+
+
+def test_from_a_server_without_ranges_the_original_comes(
+    server: ObjectServer, document: dict[str, Any], fetch: Fetch, cache: Path, small_ranges: int
+) -> None:
+    server.objects["b/w"] = big = bytes(2 * small_ranges)
+    document["served"]["files"] |= described(("w", big))
+    put(server, document)
+    server.fault = lambda _: Fault(whole=True)
+    fetch()
+    assert cached_files(cache) == ["m.onnx"]
+
+
 def test_a_manifest_of_another_model_is_passed_over(
     server: ObjectServer, document: dict[str, Any], fetch: Fetch, cache: Path
 ) -> None:
