@@ -29,7 +29,7 @@ from tests.runtime.planes import DIGITS
 
 SAMPLES = json.loads(DIGITS.with_name("samples.json").read_text())
 # The model of `onnx_models.counter` counts about a million a second.
-QUICK, SLOW, ENDLESS = 1, 1_000_000, 10**12
+QUICK, BRIEF, SLOW, ENDLESS = 1, 300_000, 1_000_000, 10**12
 WAIT_TO_LOAD = """
 import sys
 from inference_runtime.cli.main import main
@@ -275,11 +275,11 @@ def test_sigterm_under_load_drops_nothing(digits_server: Server, field: str) -> 
 
 def test_sigterm_lets_running_and_waiting_requests_end(tmp_path: Path, counter: Path) -> None:
     with serving(tmp_path, counter, INFERENCE_CONCURRENCY="1") as server:
-        answers = [background(lambda: count_to(server, SLOW)) for _ in range(3)]
+        answers = [background(lambda: count_to(server, BRIEF)) for _ in range(3)]
         eventually(lambda: not is_idle(server))
         start = time.monotonic()
         server.signal()
-        assert [answer.result().json["predictions"] for answer in answers] == [[SLOW]] * 3
+        assert [answer.result().json["predictions"] for answer in answers] == [[BRIEF]] * 3
         assert {answer.result().headers["connection"] for answer in answers} == {"close"}
         assert server.process.wait(timeout=10) == 0
         assert time.monotonic() - start < 10

@@ -1,8 +1,8 @@
 """uvicorn's server without its command line.
 
-``import uvicorn`` brings in the command line, and so click and multiprocessing: a third of the 160 ms
-of processor time that the whole host took to import with it. The package is therefore put in place
-without being run, and what is used of it is imported from its modules.
+``import uvicorn`` brings in the command line, and so click and multiprocessing: a third of the
+160 ms of processor time that the whole host took to import with it. The package is therefore put in
+place without being run, and what is used of it is imported from its modules.
 """
 
 from __future__ import annotations
