@@ -5,7 +5,7 @@ BIN := .venv/bin
 SETUP := .venv/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format typecheck pytest dist requirements clean
+.PHONY: help setup demo test lint format typecheck pytest bench dist requirements clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 22
