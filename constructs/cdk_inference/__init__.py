@@ -13,26 +13,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cdk_inference.aws.efs_model_loader import EfsModelLoader
+    from cdk_inference.aws.efs_model_store import EfsModelStore
     from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
     from cdk_inference.aws.keep_warm import KeepWarm
     from cdk_inference.aws.ml_inference_function import MLInferenceFunction
+    from cdk_inference.aws.model_cache_extension import ModelCacheExtension
+    from cdk_inference.aws.model_source import ModelSource
+    from cdk_inference.aws.network import PrivateNetwork
     from cdk_inference.aws.packaging import Packaging
     from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool, WarmSchedule
+    from cdk_inference.aws.s3_files_model_store import S3FilesModelStore
+    from cdk_inference.aws.s3_model_store import S3ModelStore
     from cdk_inference.aws.warm_strategy import WarmStrategy
     from cdk_inference.errors import PackagingError
     from cdk_inference.model import InferenceModel, TensorSpec
+    from cdk_inference.stored_model import StoredModel
     from cdk_inference.validation import ConfigurationError
 
 __all__ = [
     "ApiAuth",
     "ConfigurationError",
+    "EfsModelLoader",
+    "EfsModelStore",
     "InferenceHttpApi",
     "InferenceModel",
     "KeepWarm",
     "MLInferenceFunction",
+    "ModelCacheExtension",
+    "ModelSource",
     "Packaging",
     "PackagingError",
+    "PrivateNetwork",
     "ProvisionedWarmPool",
+    "S3FilesModelStore",
+    "S3ModelStore",
+    "StoredModel",
     "TensorSpec",
     "WarmSchedule",
     "WarmStrategy",
@@ -41,13 +57,21 @@ __all__ = [
 _HOMES = {
     "ApiAuth": "aws.inference_http_api",
     "ConfigurationError": "validation",
+    "EfsModelLoader": "aws.efs_model_loader",
+    "EfsModelStore": "aws.efs_model_store",
     "InferenceHttpApi": "aws.inference_http_api",
     "InferenceModel": "model",
     "KeepWarm": "aws.keep_warm",
     "MLInferenceFunction": "aws.ml_inference_function",
+    "ModelCacheExtension": "aws.model_cache_extension",
+    "ModelSource": "aws.model_source",
     "Packaging": "aws.packaging",
     "PackagingError": "errors",
+    "PrivateNetwork": "aws.network",
     "ProvisionedWarmPool": "aws.provisioned_warm_pool",
+    "S3FilesModelStore": "aws.s3_files_model_store",
+    "S3ModelStore": "aws.s3_model_store",
+    "StoredModel": "stored_model",
     "TensorSpec": "model",
     "WarmSchedule": "aws.provisioned_warm_pool",
     "WarmStrategy": "aws.warm_strategy",

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 # The earliest that a zip file can say.
 _TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)
-_READABLE_FILE: Final = 0o100644
+_FILE: Final = 0o100000
+_READABLE: Final = 0o644
+_EXECUTABLE: Final = 0o755
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,20 @@ class Archive:
             return sum(entry.file_size for entry in archive.infolist())
 
 
-def write_zip(path: Path, files: Mapping[str, Path]) -> None:
-    """Write ``files``, by their names in it, as a zip file at ``path``."""
+def write_zip(path: Path, files: Mapping[str, Path], *, executable: bool = False) -> None:
+    """Write ``files``, by their names in it, as a zip file at ``path``.
+
+    Args:
+        path: the zip file.
+        files: what it holds.
+        executable: whether all of them are programs. Default: none is.
+    """
+    mode = _FILE | (_EXECUTABLE if executable else _READABLE)
     with ZipFile(path, "w") as archive:
         for name, file in sorted(files.items()):
             entry = ZipInfo(name, _TIMESTAMP)
             entry.compress_type = ZIP_DEFLATED
-            entry.external_attr = _READABLE_FILE << 16
+            entry.external_attr = mode << 16
             entry.file_size = file.stat().st_size
             with file.open("rb") as content, archive.open(entry, "w") as target:
                 shutil.copyfileobj(content, target, 2**20)
@@ -52,7 +61,7 @@ def write_folder(path: Path, files: Mapping[str, Path]) -> None:
         target = path / name
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-        target.chmod(0o644)
+        target.chmod(_READABLE)
 
 
 def digest(*parts: str | bytes | Path) -> str:

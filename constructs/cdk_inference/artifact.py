@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Final
 
 from cdk_inference.archive import Archive, digest, write_folder, write_zip
 from cdk_inference.cache import cached
-from cdk_inference.contract import MODELS_FOLDER
+from cdk_inference.contract import MODEL_CACHE_EXTENSION, MODEL_CACHE_LAUNCHER, MODELS_FOLDER
 from cdk_inference.errors import PackagingError
 from cdk_inference.runtime_files import (
     dockerfile,
+    google_function_file,
     requirements_file,
     runtime_code,
     runtime_code_digest,
+    runtime_folder,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 # Lambda puts this folder of a layer on sys.path.
 _LAYER_ROOT: Final = "python"
+# And starts what is in this one beside the runtime.
+_EXTENSIONS: Final = "extensions"
 
 # Not needed to serve: tests, type stubs, and tools that build models. Nor reproducible: scripts
 # and lists of files, which name the building machine's paths. Leaves 102 of 113 MiB and 528 of
@@ -135,6 +139,23 @@ def dependencies_archive(target: PackageTarget) -> Archive:
     return Archive(cached(f"dependencies/{target.platform}/{key}.zip", build))
 
 
+def dependencies_folder(requirements: Path, target: PackageTarget) -> Path:
+    """What ``requirements`` name, as an image for ``target`` has it on ``sys.path``.
+
+    Built by uv, as :func:`dependencies_archive`.
+
+    Raises:
+        PackagingError: likewise.
+    """
+    key = digest(requirements, target.python_version, target.platform)
+
+    def build(path: Path) -> None:
+        path.mkdir()
+        _install(requirements, target, path)
+
+    return cached(f"dependencies/{target.platform}/{key}", build)
+
+
 def model_archive(model: InferenceModel) -> Archive:
     """A model's files, as a layer.
 
@@ -146,30 +167,73 @@ def model_archive(model: InferenceModel) -> Archive:
     return Archive(cached(name, lambda path: write_zip(path, files)))
 
 
-def image_context(image: str, model: InferenceModel) -> Path:
+def extension_archive() -> Archive:
+    """The extension that fetches a model beside the runtime, as a layer without the runtime.
+
+    Raises:
+        PackagingError: the cache cannot be written.
+    """
+    launcher = runtime_folder() / MODEL_CACHE_LAUNCHER
+    files = {f"{_EXTENSIONS}/{MODEL_CACHE_EXTENSION}": launcher}
+    name = f"extensions/{digest(MODEL_CACHE_EXTENSION, launcher)}.zip"
+    return Archive(cached(name, lambda path: write_zip(path, files, executable=True)))
+
+
+def image_context(
+    image: str, model: InferenceModel | None, *, requirements: str | None = None
+) -> Path:
     """The folder from which ``docker build`` makes the image ``image`` with ``model`` in it.
 
     Args:
-        image: the name of its Dockerfile and its requirements, for example ``lambda``.
-        model: the model to serve.
+        image: the name of its Dockerfile, for example ``lambda``.
+        model: the model to serve; ``None`` if it is not in the image.
+        requirements: the name of the exported requirements. Default: ``<image>-image``.
 
     Raises:
         PackagingError: the cache cannot be written.
     """
     files = {
         "Dockerfile": dockerfile(image),
-        "requirements.txt": requirements_file(f"{image}-image"),
-        **_model_files(model),
+        "requirements.txt": requirements_file(requirements or f"{image}-image"),
+        **(_model_files(model) if model else {}),
         **runtime_code(),
     }
     key = digest(
         files["Dockerfile"],
         files["requirements.txt"],
         runtime_code_digest(),
-        model.name,
-        model.sha256,
+        *((model.name, model.sha256) if model else ()),
     )
-    return cached(f"images/{key}", lambda path: write_folder(path, files))
+
+    def build(path: Path) -> None:
+        write_folder(path, files)
+        (path / MODELS_FOLDER).mkdir(exist_ok=True)
+
+    return cached(f"images/{key}", build)
+
+
+def google_function_archive(model: InferenceModel | None) -> Archive:
+    """The source of a Google Cloud Function, whose build installs its requirements.
+
+    Args:
+        model: the model to serve; ``None`` if it is not in the source.
+
+    Raises:
+        PackagingError: the cache cannot be written.
+    """
+    files = {
+        "main.py": google_function_file(),
+        "requirements.txt": requirements_file("cloud-function"),
+        **(_model_files(model) if model else {}),
+        **runtime_code(),
+    }
+    key = digest(
+        files["main.py"],
+        files["requirements.txt"],
+        runtime_code_digest(),
+        *((model.name, model.sha256) if model else ()),
+    )
+    return Archive(cached(f"functions/{key}.zip", lambda path: write_zip(path, files)))
 
 
 def prefetch(targets: Iterable[PackageTarget]) -> None:

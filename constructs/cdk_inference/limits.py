@@ -73,6 +73,9 @@ LAMBDA_SCALING_UTILIZATION: Final = (0.1, 0.9)
 # https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html
 KEEP_WARM_ENVIRONMENTS: Final = Limit(1, 40, "environments")
 
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+S3_COPY_BYTES: Final = 5 * 2**30
+
 # Set by Lambda, and refused by it in a function's own environment.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 LAMBDA_RESERVED_ENVIRONMENT: Final = frozenset(
@@ -133,6 +136,13 @@ CLOUD_RUN_RTX_PRO_6000: Final = GpuLimits(
     by_invitation=("asia-south2",),
     cuda=13,
 )
+
+# https://cloud.google.com/functions/docs/runtime-support#python
+CLOUD_FUNCTION_PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13")
+CLOUD_FUNCTION_DEFAULT_PYTHON: Final = "3.13"
+CLOUD_FUNCTION_NAME_LENGTH: Final = 62
+GOOGLE_BUCKET_NAME_LENGTH: Final = 63
+GOOGLE_PROJECT_ID_LENGTH: Final = 30
 
 # Set by Cloud Run, and refused by it in a service's own environment.
 # https://cloud.google.com/run/docs/container-contract#services-env-vars

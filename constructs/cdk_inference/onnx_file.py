@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -14,13 +13,12 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from cdk_inference.contract import MANIFEST_FILE, MODEL_FILE
 from cdk_inference.limits import ONNXRUNTIME_IR_VERSION, ONNXRUNTIME_OPSETS
-from cdk_inference.model import InferenceModel, TensorSpec
+from cdk_inference.model import IDENTIFIER, InferenceModel, TensorSpec
 from cdk_inference.validation import ConfigurationError, Problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DEFAULT_DOMAIN: Final = "ai.onnx"
 _VERSION_DIGITS: Final = 12
 
@@ -113,7 +111,7 @@ def _check_runs_on_onnxruntime(
 
 
 def _check_identifier(what: str, value: str, problems: Problems) -> None:
-    if not _IDENTIFIER.fullmatch(value):
+    if not IDENTIFIER.fullmatch(value):
         problems.add(
             f"the model's {what} is {value!r}",
             allowed="1 to 64 letters, digits, '.', '_' and '-' are allowed, the first a letter or"

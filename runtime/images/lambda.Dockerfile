@@ -16,10 +16,20 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user
         -s dependencies -p /var/task dependencies
 COPY inference_runtime code/inference_runtime
 RUN python -m compileall -q --invalidation-mode unchecked-hash -s code -p /var/task code
+# The name of the extension that fetches the model while the runtime is imported; without a name
+# there is none.
+ARG MODEL_CACHE_EXTENSION=
+RUN mkdir extensions \
+    && if [ -n "${MODEL_CACHE_EXTENSION}" ]; then \
+        install -m 755 code/inference_runtime/adapters/model_cache_extension.sh \
+            "extensions/${MODEL_CACHE_EXTENSION}"; \
+    fi
 
 FROM ${BASE_IMAGE}
 WORKDIR /var/task
 COPY --from=build /build/dependencies ./
+COPY --from=build /build/extensions /opt/extensions
+# Empty where the model is elsewhere.
 COPY models models
 COPY --from=build /build/code ./
 # Lambda runs every image without root; elsewhere this does.

@@ -18,7 +18,9 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-LAUNCHER = Path(__file__).parents[2] / "runtime" / "images" / "model-cache-extension"
+from inference_runtime import adapters
+
+LAUNCHER = Path(adapters.__path__[0]) / "model_cache_extension.sh"
 EXTENSION = "/2020-01-01/extension"
 IDENTIFIER = "extension-1"
 TIMEOUT_S = 20
@@ -94,6 +96,7 @@ def install(folder: Path, name: str) -> Path:
     """The extension as Lambda finds it, in a folder in the place of ``/opt/extensions``."""
     file = folder / name
     shutil.copy(LAUNCHER, file)
+    file.chmod(0o755)
     return file
 
 

@@ -5,44 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cdk_inference.aws.tokens import are_known
-from cdk_inference.contract import (
-    MODEL_NAME,
-    MODEL_URI,
-    MODEL_VERSION,
-    RESERVED_ENVIRONMENT,
-    model_uri,
-)
+from cdk_inference.contract import MODEL_NAME, MODEL_VERSION, RESERVED_ENVIRONMENT
 from cdk_inference.limits import LAMBDA_ENVIRONMENT_BYTES, LAMBDA_RESERVED_ENVIRONMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Set
 
-    from cdk_inference.model import InferenceModel
+    from cdk_inference.aws.model_source import AnyModel, ModelSource
     from cdk_inference.validation import Problems
 
 
 def function_environment(
-    model: InferenceModel, users: Mapping[str, str], problems: Problems
+    model: AnyModel, source: ModelSource, users: Mapping[str, str], problems: Problems
 ) -> dict[str, str]:
     """The user's variables and those of the contract.
 
     Records a problem for each variable that users may not set, and one if all together are larger
     than Lambda allows.
     """
-    for name in users:
-        _check_name(name, problems)
-    environment = {
-        **users,
-        MODEL_URI: model_uri(model.name),
+    own = {
+        **source.environment(model),
         MODEL_NAME: model.name,
         MODEL_VERSION: model.version,
     }
+    for name in users:
+        _check_name(name, RESERVED_ENVIRONMENT | own.keys(), problems)
+    environment = {**users, **own}
     _check_size(environment, problems)
     return environment
 
 
-def _check_name(name: str, problems: Problems) -> None:
-    if name in RESERVED_ENVIRONMENT:
+def _check_name(name: str, reserved: Set[str], problems: Problems) -> None:
+    if name in reserved:
         problems.add(
             f"environment sets {name}",
             allowed="the construct sets that itself",

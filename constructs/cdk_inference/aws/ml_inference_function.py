@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Final, Unpack
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Size
@@ -12,7 +13,9 @@ from aws_cdk import aws_logs as logs
 from cdk_inference.aws.environment import function_environment
 from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
 from cdk_inference.aws.memory import default_memory_mb
+from cdk_inference.aws.model_source import ModelSource
 from cdk_inference.aws.nag import acknowledge
+from cdk_inference.aws.network import Network, check_subnets, interface_statement
 from cdk_inference.aws.packaging import (
     LambdaPlatform,
     Packaging,
@@ -31,6 +34,7 @@ from cdk_inference.limits import (
     LAMBDA_TIMEOUT,
 )
 from cdk_inference.memory import least_memory_mb
+from cdk_inference.model import InferenceModel
 from cdk_inference.validation import Problems
 from constructs import Construct
 
@@ -39,11 +43,16 @@ if TYPE_CHECKING:
 
     from aws_cdk import aws_apigatewayv2 as apigwv2
     from aws_cdk import aws_cloudwatch as cloudwatch
+    from aws_cdk import aws_ec2 as ec2
 
     from cdk_inference.aws.keep_warm import KeepWarm
     from cdk_inference.aws.metrics import MetricOptions
+    from cdk_inference.aws.model_source import AnyModel
     from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool
-    from cdk_inference.model import InferenceModel
+
+
+# In /tmp, beside a model: what marks its ranges while it lands, and a user's own files.
+_BESIDE_THE_MODEL_MB: Final = 64
 
 
 class MLInferenceFunction(Construct):
@@ -54,7 +63,10 @@ class MLInferenceFunction(Construct):
     one line a request.
 
     Args:
-        model: what to serve.
+        model: what to serve: a file here, or one that is in a store already.
+        model_source: where the function has it from. Default: :meth:`ModelSource.baked`, which
+            needs neither a network nor a second place to look after; a store is for models that are
+            too large for a zip, or that others put there.
         packaging: an image, built by Docker when the app is deployed, or a zip with layers, built
             at synth without Docker. Default: image, since a zip has at most 250 MB unzipped.
         memory_size: 128 to 10,240 MB; a whole vCPU comes with each 1,769 MB. Default: 3.5 times
@@ -67,7 +79,8 @@ class MLInferenceFunction(Construct):
         base_image: what an image is built on: an image with that Python and pip. Default:
             ``python:3.13-slim`` (or as ``python_version`` says). Give one with ``@sha256:…`` for
             images that can be rebuilt identically, or one from a registry of your own.
-        ephemeral_storage: the size of ``/tmp``, 512 to 10,240 MB. Default: 512, which is free.
+        ephemeral_storage: the size of ``/tmp``, 512 to 10,240 MB. Default: 512, which is free, or
+            what a model takes that is fetched there, and 64 MB more.
         environment: settings of the runtime such as ``INFERENCE_THREADS``, and variables of your
             own: 4 KB together. A volatile value, such as a build number, publishes a new version
             of an unchanged model at each deploy.
@@ -77,6 +90,10 @@ class MLInferenceFunction(Construct):
             functions share. Default: whatever the account has left.
         warm_strategy: how callers are spared cold starts. Default: :meth:`WarmStrategy.none`, which
             costs nothing.
+        vpc: where the function runs; its security group lets nothing out but what it needs for the
+            model, so add what your own code needs to ``function.connections``. Default: that of a
+            file system that has the model, or else none, which is simpler and reaches the internet.
+        vpc_subnets: which of the VPC's subnets. Default: the private ones.
 
     Attributes:
         function: the function. Do not call it directly: that is ``$LATEST``.
@@ -84,6 +101,8 @@ class MLInferenceFunction(Construct):
         log_group: the function's logs, kept when the stack is deleted.
         role: the function's own, allowed to write its logs and traces and nothing else.
         model: what it serves.
+        model_source: as given, or baked.
+        network: the VPC and its subnets; ``None`` outside of any.
         memory_size: as given, or chosen.
         timeout: as given, or 30 seconds.
         python_version: as given, or Lambda's default here.
@@ -108,7 +127,9 @@ class MLInferenceFunction(Construct):
     alias: Final[lambda_.Alias]
     log_group: Final[logs.LogGroup]
     role: Final[iam.Role]
-    model: Final[InferenceModel]
+    model: Final[AnyModel]
+    model_source: Final[ModelSource]
+    network: Final[Network | None]
     memory_size: Final[Size]
     timeout: Final[Duration]
     python_version: Final[str]
@@ -122,7 +143,8 @@ class MLInferenceFunction(Construct):
         scope: Construct,
         id: str,
         *,
-        model: InferenceModel,
+        model: AnyModel,
+        model_source: ModelSource | None = None,
         packaging: Packaging = Packaging.IMAGE,
         memory_size: Size | None = None,
         timeout: Duration | None = None,
@@ -134,9 +156,13 @@ class MLInferenceFunction(Construct):
         log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
         reserved_concurrency: int | None = None,
         warm_strategy: WarmStrategy | None = None,
+        vpc: ec2.IVpc | None = None,
+        vpc_subnets: ec2.SubnetSelection | None = None,
     ) -> None:
         super().__init__(scope, id)
         self.model = model
+        self.model_source = source = model_source or ModelSource.baked()
+        self.network = source.network or (Network(vpc, vpc_subnets) if vpc else None)
         self.memory_size = memory_size or Size.mebibytes(default_memory_mb(model.size_bytes))
         self.timeout = timeout or Duration.seconds(30)
         self.reserved_concurrency = reserved_concurrency
@@ -144,19 +170,22 @@ class MLInferenceFunction(Construct):
         self.warm_capacity = None
         architecture = architecture or lambda_.Architecture.X86_64
         self.python_version = python_version
-        self.ephemeral_storage = ephemeral_storage or Size.mebibytes(
-            LAMBDA_EPHEMERAL_STORAGE.minimum
-        )
+        packaged = model if source.is_baked and isinstance(model, InferenceModel) else None
+        fetched_bytes = model.size_bytes if source.is_fetched else 0
+        self.ephemeral_storage = ephemeral_storage or _default_ephemeral_storage(fetched_bytes)
         platform = lambda_platform(self, packaging, architecture, python_version)
 
         problems = Problems(self.node.path)
         _check_memory(self.memory_size, model, problems)
         _check_timeout(self.timeout, problems)
-        _check_ephemeral_storage(self.ephemeral_storage, problems)
+        _check_ephemeral_storage(self.ephemeral_storage, fetched_bytes, problems)
+        _check_vpc(source, vpc, problems)
+        check_subnets(vpc, vpc_subnets, problems)
+        source.check(self, problems)
         _check_python(python_version, problems)
         _check_base_image(base_image, platform, problems)
-        variables = function_environment(model, environment or {}, problems)
-        check_unzipped_size(model, platform, problems)
+        variables = function_environment(model, source, environment or {}, problems)
+        check_unzipped_size(packaged, platform, problems)
         _check_reserved_concurrency(reserved_concurrency, problems)
         self.warm_strategy.check(self, problems)
         problems.raise_if_any()
@@ -169,7 +198,15 @@ class MLInferenceFunction(Construct):
         )
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         self.log_group.grant_write(self.role)
-        artifact = package(self, model, platform, base_image or f"python:{python_version}-slim")
+        if self.network is not None:
+            self.role.add_to_policy(interface_statement())
+        artifact = package(
+            self,
+            packaged,
+            platform,
+            base_image or f"python:{python_version}-slim",
+            model_cache=source.has_model_cache,
+        )
         self.function = lambda_.Function(
             self,
             "Function",
@@ -187,13 +224,21 @@ class MLInferenceFunction(Construct):
             tracing=lambda_.Tracing.ACTIVE,
             description=f"Serves the ONNX model {model.name}",
             reserved_concurrent_executions=reserved_concurrency,
+            vpc=self.network.vpc if self.network else None,
+            vpc_subnets=self.network.subnets if self.network else None,
+            allow_all_outbound=False if self.network else None,
             snap_start=(
                 lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS
                 if self.warm_strategy.is_snap_start
                 else None
             ),
         )
-        acknowledge(self.role, "IAM5[Resource::*]", "X-Ray's actions take no resource")
+        source.attach(self)
+        acknowledge(
+            self.role,
+            "IAM5[Resource::*]",
+            "X-Ray's actions take no resource, nor does Lambda know its network interfaces before",
+        )
         acknowledge(
             self.function,
             "L1",
@@ -273,7 +318,7 @@ class MLInferenceFunction(Construct):
         return self.alias.metric_throttles(**options)
 
 
-def _check_memory(memory_size: Size, model: InferenceModel, problems: Problems) -> None:
+def _check_memory(memory_size: Size, model: AnyModel, problems: Problems) -> None:
     if memory_size.is_unresolved():
         return
     memory_mb = memory_size.to_bytes() / 2**20
@@ -301,10 +346,32 @@ def _check_reserved_concurrency(reserved: int | None, problems: Problems) -> Non
         )
 
 
-def _check_ephemeral_storage(size: Size, problems: Problems) -> None:
-    if not size.is_unresolved():
-        storage_mb = size.to_bytes() / 2**20
-        problems.check_within("ephemeral_storage", storage_mb, LAMBDA_EPHEMERAL_STORAGE)
+def _default_ephemeral_storage(fetched_bytes: int) -> Size:
+    beside_mb = _BESIDE_THE_MODEL_MB if fetched_bytes else 0
+    needed_mb = ceil(fetched_bytes / 2**20) + beside_mb
+    return Size.mebibytes(max(LAMBDA_EPHEMERAL_STORAGE.minimum, needed_mb))
+
+
+def _check_ephemeral_storage(size: Size, fetched_bytes: int, problems: Problems) -> None:
+    if size.is_unresolved():
+        return
+    storage_mb = size.to_bytes() / 2**20
+    problems.check_within("ephemeral_storage", storage_mb, LAMBDA_EPHEMERAL_STORAGE)
+    if size.to_bytes() < fetched_bytes:
+        problems.add(
+            f"ephemeral_storage is {storage_mb:g} MB",
+            allowed=f"a model of {fetched_bytes / 2**20:.0f} MB is fetched there",
+            remedy="leave it out, and it is chosen by the model",
+        )
+
+
+def _check_vpc(source: ModelSource, vpc: ec2.IVpc | None, problems: Problems) -> None:
+    if vpc is not None and source.network is not None:
+        problems.add(
+            "vpc is given, and so is a model_source that is mounted",
+            allowed="the function runs in the network of its file system",
+            remedy="leave vpc out, or give the store that VPC",
+        )
 
 
 def _check_python(version: str, problems: Problems) -> None:

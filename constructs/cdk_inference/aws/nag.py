@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aws_cdk import Acknowledgment, Validations
+from aws_cdk import Acknowledgment, Stack, Validations
 
 if TYPE_CHECKING:
     from constructs import IConstruct
@@ -26,3 +26,27 @@ def acknowledge(construct: IConstruct, finding: str, reason: str) -> None:
     Validations.of(construct).acknowledge(
         Acknowledgment(id=f"AwsSolutions::AwsSolutions-{finding}", reason=reason)
     )
+
+
+def resource_finding(construct: IConstruct, arn: str) -> str:
+    """The finding that a policy in ``construct`` allows something on ``arn``, with its wildcard.
+
+    It names resources as cdk-nag does, by their logical ids; so ``arn`` must be of the same stack.
+
+    Example:
+        >>> resource_finding(role, bucket.arn_for_objects("*"))
+        'IAM5[Resource::<ModelsBucket8B7F1C2A.Arn>/*]'
+    """
+    return f"IAM5[Resource::{_flat(Stack.of(construct).resolve(arn))}]"
+
+
+def _flat(reference: Any) -> str:
+    match reference:
+        case {"Fn::Join": [delimiter, parts]}:
+            return str(delimiter).join(map(_flat, parts))
+        case {"Fn::GetAtt": [resource, attribute]}:
+            return f"<{resource}.{attribute}>"
+        case {"Ref": resource}:
+            return f"<{resource}>"
+        case _:
+            return str(reference)

@@ -16,10 +16,12 @@ from cdk_inference.artifact import (
     PackageTarget,
     code_archive,
     dependencies_archive,
+    extension_archive,
     image_context,
     model_archive,
 )
-from cdk_inference.contract import AWS_LAMBDA_HANDLER
+from cdk_inference.aws.model_cache_extension import ModelCacheExtension
+from cdk_inference.contract import AWS_LAMBDA_HANDLER, MODEL_CACHE_EXTENSION
 from cdk_inference.limits import LAMBDA_PYTHON_VERSIONS, LAMBDA_UNZIPPED_BYTES
 
 if TYPE_CHECKING:
@@ -95,10 +97,10 @@ def lambda_platform(
 
 
 def check_unzipped_size(
-    model: InferenceModel, platform: LambdaPlatform, problems: Problems
+    model: InferenceModel | None, platform: LambdaPlatform, problems: Problems
 ) -> None:
     """Record a problem if the function would be larger than Lambda allows a zip to be."""
-    if platform.local or platform.packaging is not Packaging.ZIP:
+    if model is None or platform.local or platform.packaging is not Packaging.ZIP:
         return
     if platform.target.python_version not in LAMBDA_PYTHON_VERSIONS:
         return
@@ -109,25 +111,44 @@ def check_unzipped_size(
             f"the model has {_mb(model.size_bytes)} MB",
             allowed=f"packaging=Packaging.ZIP leaves it {_mb(room)} of Lambda's"
             f" {_mb(LAMBDA_UNZIPPED_BYTES)} MB unzipped",
-            remedy="use Packaging.IMAGE, or make the model smaller (quantize it)",
+            remedy="use Packaging.IMAGE or ModelSource.s3(…), or make the model smaller (quantize"
+            " it)",
         )
 
 
 def package(
-    scope: Construct, model: InferenceModel, platform: LambdaPlatform, base_image: str
+    scope: Construct,
+    model: InferenceModel | None,
+    platform: LambdaPlatform,
+    base_image: str,
+    *,
+    model_cache: bool,
 ) -> LambdaPackage:
-    """Build what Lambda runs; layers become children of ``scope``."""
+    """Build what Lambda runs; layers become children of ``scope``.
+
+    Args:
+        scope: the function's construct.
+        model: what the package holds; ``None`` where the model is elsewhere.
+        platform: what it is for.
+        base_image: of an image.
+        model_cache: whether the extension is in it that fetches the model.
+    """
     if platform.packaging is Packaging.IMAGE:
-        return _image(model, platform, base_image)
-    return _zip(scope, model, platform)
+        return _image(model, platform, base_image, model_cache)
+    return _zip(scope, model, platform, model_cache)
 
 
-def _image(model: InferenceModel, platform: LambdaPlatform, base_image: str) -> LambdaPackage:
+def _image(
+    model: InferenceModel | None, platform: LambdaPlatform, base_image: str, model_cache: bool
+) -> LambdaPackage:
     arm = platform.architecture.name == lambda_.Architecture.ARM_64.name
     folder = image_context("lambda", model)
+    arguments = {"BASE_IMAGE": base_image}
+    if model_cache:
+        arguments["MODEL_CACHE_EXTENSION"] = MODEL_CACHE_EXTENSION
     code = lambda_.Code.from_asset_image(
         str(folder),
-        build_args={"BASE_IMAGE": base_image},
+        build_args=arguments,
         platform=ecr_assets.Platform.LINUX_ARM64 if arm else ecr_assets.Platform.LINUX_AMD64,
     )
     return LambdaPackage(
@@ -135,16 +156,15 @@ def _image(model: InferenceModel, platform: LambdaPlatform, base_image: str) -> 
     )
 
 
-def _zip(scope: Construct, model: InferenceModel, platform: LambdaPlatform) -> LambdaPackage:
-    code, dependencies, weights = (
-        code_archive(),
-        dependencies_archive(platform.target),
-        model_archive(model),
-    )
+def _zip(
+    scope: Construct, model: InferenceModel | None, platform: LambdaPlatform, model_cache: bool
+) -> LambdaPackage:
+    code, dependencies = code_archive(), dependencies_archive(platform.target)
+    content = [code, dependencies]
     runtime = lambda_.Runtime(
         f"python{platform.python_version}", lambda_.RuntimeFamily.PYTHON, supports_snap_start=True
     )
-    layers = [
+    layers: list[lambda_.LayerVersion] = [
         lambda_.LayerVersion(
             scope,
             "DependenciesLayer",
@@ -152,15 +172,23 @@ def _zip(scope: Construct, model: InferenceModel, platform: LambdaPlatform) -> L
             compatible_runtimes=[runtime],
             compatible_architectures=[platform.architecture],
             description="onnxruntime and what else inference_runtime imports",
-        ),
-        lambda_.LayerVersion(
-            scope,
-            "ModelLayer",
-            code=lambda_.Code.from_asset(str(weights.path)),
-            description=f"The ONNX model {model.name}",
-        ),
+        )
     ]
-    fingerprint = digest(*(archive.path.stem for archive in (code, dependencies, weights)))
+    if model is not None:
+        weights = model_archive(model)
+        content.append(weights)
+        layers.append(
+            lambda_.LayerVersion(
+                scope,
+                "ModelLayer",
+                code=lambda_.Code.from_asset(str(weights.path)),
+                description=f"The ONNX model {model.name}",
+            )
+        )
+    if model_cache:
+        content.append(extension_archive())
+        layers.append(ModelCacheExtension(scope, "ModelCacheExtension"))
+    fingerprint = digest(*(archive.path.stem for archive in content))
     return LambdaPackage(
         lambda_.Code.from_asset(str(code.path)), AWS_LAMBDA_HANDLER, runtime, layers, fingerprint
     )
