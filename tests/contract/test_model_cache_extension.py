@@ -61,6 +61,13 @@ def environ(server: ObjectServer, cache: Path) -> dict[str, str]:
     }
 
 
+def whole_model(cache: Path) -> bytes:
+    """What is in the cache, and there is nothing else."""
+    assert cached_files(cache) == ["model.onnx"]
+    (path,) = cache.rglob("model.onnx")
+    return path.read_bytes()
+
+
 def stall_after_the_first_range(request: Request) -> Fault | None:
     return Fault(delay=TIMEOUT_S) if request.start else None
 
@@ -83,7 +90,7 @@ def test_it_fetches_and_then_waits_until_the_end(
     with extension(file, api, environ) as process:
         assert api.registered.get(timeout=TIMEOUT_S) == (NAME, ["SHUTDOWN"])
         api.asked.get(timeout=TIMEOUT_S)
-        assert cached_files(cache) == ["model.onnx"], "there before Lambda goes on"
+        assert whole_model(cache) == MODEL, "there before Lambda goes on"
         api.send("INVOKE")
         api.asked.get(timeout=TIMEOUT_S)
         api.send("SHUTDOWN")
@@ -109,8 +116,8 @@ def test_the_runtime_waits_for_what_the_extension_fetches(
     server.fault = lambda request: Fault(delay=0.5) if request.start else None
     with extension(file, api, environ):
         finish_first_range(server, cache)
-        files = find_models(Settings.read(environ))[0].fetch()
-        assert Path(files.path).read_bytes() == MODEL
+        find_models(Settings.read(environ))[0].fetch()
+        assert whole_model(cache) == MODEL
     assert server.fetched_bytes(KEY) == len(MODEL), "nothing was fetched twice"
 
 
@@ -126,8 +133,7 @@ def test_killed_it_leaves_nothing_that_looks_whole_and_the_next_goes_on(
     server.fault = lambda _: None
     with extension(file, api, environ):
         api.asked.get(timeout=TIMEOUT_S)
-        assert cached_files(cache) == ["model.onnx"]
-    assert Path(find_models(Settings.read(environ))[0].fetch().path).read_bytes() == MODEL
+    assert whole_model(cache) == MODEL
 
 
 @pytest.mark.parametrize(
