@@ -15,7 +15,7 @@ _HERE: Final = Path(__file__).parent
 
 @cache
 def runtime_folder() -> Path:
-    """The folder with ``inference_runtime/``, ``images/`` and ``requirements/``.
+    """The folder with ``inference_runtime/``, ``functions/``, ``images/`` and ``requirements/``.
 
     In an installed wheel that is the copy inside this package; in a checkout, ``runtime/``.
 
@@ -49,6 +49,11 @@ def runtime_code_digest() -> str:
 def requirements_file(name: str) -> Path:
     """The exported requirements ``name``, for example ``lambda-zip``."""
     return runtime_folder() / "requirements" / f"{name}.txt"
+
+
+def google_function_file() -> Path:
+    """The file in which Google Cloud Functions look for the function."""
+    return runtime_folder() / "functions" / "main.py"
 
 
 def dockerfile(name: str) -> Path:

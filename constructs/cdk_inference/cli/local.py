@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from cdk_inference.cli import run_service
 from cdk_inference.local import (
     WORK_FOLDER,
     Emulator,
@@ -32,6 +33,7 @@ Deploy any CDK app to an AWS emulator on this machine: no account, no Docker.
   cdk-inference local invoke ApiUrl/predict --data '{"features": [1, 2, 3]}'
   cdk-inference local status                  what runs, and the outputs of what is deployed
   cdk-inference local down                    stop the emulator; what is deployed goes with it
+  cdk-inference local run-service STACK NAME  run a Cloud Run service of a Terraform stack
 
 Everything is kept in .cdk-inference/ in the working directory.
 """
@@ -73,6 +75,7 @@ def register(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     invoking.add_argument("--data", default="{}", help="the body, or @FILE; default: {}")
     invoking.set_defaults(run=_invoke)
 
+    run_service.register(actions)
     _add(actions, "status", "show what runs and its outputs").set_defaults(run=_status)
     _add(actions, "down", "stop the emulator").set_defaults(run=_down)
 

@@ -16,6 +16,7 @@ import cdk_inference.gcp.bindings  # noqa: F401
 
 if TYPE_CHECKING:
     from cdk_inference.gcp.bindings import Bindings
+    from cdk_inference.gcp.cloud_function_service import CloudFunctionService
     from cdk_inference.gcp.cloud_run_gpu_service import CloudRunGpuService
     from cdk_inference.gcp.cloud_run_service import CloudRunService
     from cdk_inference.gcp.gpu import Gpu, TensorRt
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bindings",
+    "CloudFunctionService",
     "CloudRunGpuService",
     "CloudRunService",
     "Egress",
@@ -44,6 +46,7 @@ __all__ = [
 
 _HOMES = {
     "Bindings": "bindings",
+    "CloudFunctionService": "cloud_function_service",
     "CloudRunGpuService": "cloud_run_gpu_service",
     "CloudRunService": "cloud_run_service",
     "Egress": "network",

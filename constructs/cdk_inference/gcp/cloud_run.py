@@ -6,30 +6,25 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from cdk_inference.contract import (
-    DEFAULT_PREDICT_PATH,
-    MAX_QUEUE,
-    MAX_REQUEST_BYTES,
-    MODEL_NAME,
-    MODEL_VERSION,
-    TIMEOUT_SECONDS,
-)
+from cdk_inference.contract import DEFAULT_PREDICT_PATH
 from cdk_inference.gcp.bindings import bindings_of
-from cdk_inference.gcp.environment import check_names
+from cdk_inference.gcp.environment import check_names, default_settings, model_environment
+from cdk_inference.gcp.iam import (
+    EVERYONE,
+    grant_buckets,
+    grant_invoke,
+    grant_secrets,
+    service_account,
+)
 from cdk_inference.gcp.model_source import ModelSource
 from cdk_inference.gcp.naming import unique_name
 from cdk_inference.gcp.network import Ingress
 from cdk_inference.gcp.revision import Revision
+from cdk_inference.gcp.scaling import Scaling, default_concurrency
 from cdk_inference.gcp.startup_probe import StartupProbe
 from cdk_inference.gcp.tokens import are_known
 from cdk_inference.gcp.traffic import check_traffic
-from cdk_inference.limits import (
-    CLOUD_RUN_CONCURRENCY,
-    CLOUD_RUN_NAME_LENGTH,
-    CLOUD_RUN_REQUEST_BYTES,
-    CLOUD_RUN_TIMEOUT,
-    GOOGLE_SERVICE_ACCOUNT_LENGTH,
-)
+from cdk_inference.limits import CLOUD_RUN_NAME_LENGTH
 from cdk_inference.validation import Problems
 from constructs import Construct
 
@@ -37,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
-    from cdk_inference.gcp.bindings import Bindings
     from cdk_inference.gcp.machine import Machine
     from cdk_inference.gcp.network import VpcAccess
     from cdk_inference.gcp.secret import Secret
@@ -48,12 +42,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT: Final = 8080
 DEFAULT_TIMEOUT: Final = timedelta(seconds=60)
 
-# More requests at once than vCPUs, so that one is decoded while another runs; beyond that they only
-# wait for each other, and another instance is better.
-_REQUESTS_PER_CPU: Final = 4
-
 _IMAGE: Final = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
-_INVOKER: Final = "roles/run.invoker"
 _NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
@@ -154,13 +143,13 @@ class CloudRun(Construct):
         name = name or unique_name(self, CLOUD_RUN_NAME_LENGTH)
         source = model_source or ModelSource.baked()
         environment, secrets, labels = environment or {}, secrets or {}, labels or {}
-        concurrency = _REQUESTS_PER_CPU * machine.cpu if concurrency is None else concurrency
+        concurrency = default_concurrency(machine.cpu) if concurrency is None else concurrency
+        scaling = Scaling(min_instances, max_instances, concurrency, timeout)
         startup_probe = startup_probe or StartupProbe.for_model(model.size_bytes)
         volumes = [*source.volumes(model), *volumes]
         own_environment = {
-            MODEL_NAME: model.name,
-            MODEL_VERSION: model.version,
-            **source.environment(model),
+            **model_environment(model, source),
+            **source.cache_environment,
             **(machine_environment or {}),
         }
 
@@ -168,43 +157,31 @@ class CloudRun(Construct):
         if are_known(bindings, name):
             _check_name(name, problems)
         if are_known(bindings, image):
-            check_image(image, problems)
+            _check_image(image, problems)
         source.check(problems)
         machine.check(model, source, region, problems)
         for volume in volumes:
             volume.check(run, problems)
         check_names([*environment, *secrets], own_environment, problems)
-        if are_known(bindings, min_instances, max_instances):
-            _check_instances(min_instances, max_instances, problems)
-        if are_known(bindings, concurrency):
-            problems.check_within("concurrency", concurrency, CLOUD_RUN_CONCURRENCY)
-        problems.check_within("timeout", timeout.total_seconds(), CLOUD_RUN_TIMEOUT)
+        scaling.check(bindings, problems)
         startup_probe.check(problems)
         check_traffic(traffic, problems)
         problems.raise_if_any()
 
-        self.service_account = bindings.google("service_account").ServiceAccount(
-            self,
-            "ServiceAccount",
-            account_id=unique_name(self, GOOGLE_SERVICE_ACCOUNT_LENGTH),
-            display_name=f"Serves the ONNX model {model.name}",
-        )
+        self.service_account = service_account(self, f"Serves the ONNX model {model.name}")
         grants = [
-            *self._grant_secrets(bindings, secrets),
-            *self._grant_buckets(bindings, [source, *volumes]),
+            *grant_secrets(self, self.service_account, secrets),
+            *grant_buckets(self, self.service_account, [source, *volumes]),
         ]
         revision = Revision(
             machine=machine,
             image=image,
             port=port,
-            environment={**_settings(concurrency, timeout), **environment, **own_environment},
+            environment={**default_settings(scaling), **environment, **own_environment},
             secrets=secrets,
             volumes=volumes,
             startup_probe=startup_probe,
-            min_instances=min_instances,
-            max_instances=max_instances,
-            concurrency=concurrency,
-            timeout_seconds=int(timeout.total_seconds()),
+            scaling=scaling,
             vpc=vpc,
             labels=labels,
         )
@@ -240,53 +217,16 @@ class CloudRun(Construct):
         Example:
             >>> service.grant_invoke("Shop", f"serviceAccount:{shop.email}")
         """
-        members = bindings_of(self).google("cloud_run_v2_service_iam_member")
-        members.CloudRunV2ServiceIamMember(
-            self,
-            id,
-            name=self.service.name,
-            location=self.service.location,
-            project=self.service.project,
-            role=_INVOKER,
-            member=member,
-        )
+        grant_invoke(self, id, self.service, member)
 
     def allow_unauthenticated(self) -> None:
         """Allow everyone on the internet to send requests. What that can cost is bounded by
         ``max_instances``.
         """
-        self.grant_invoke("Everyone", "allUsers")
-
-    def _grant_secrets(self, bindings: Bindings, secrets: Mapping[str, Secret]) -> list[Any]:
-        members = bindings.google("secret_manager_secret_iam_member")
-        return [
-            members.SecretManagerSecretIamMember(
-                self,
-                f"SecretAccess{variable}",
-                secret_id=name,
-                role="roles/secretmanager.secretAccessor",
-                member=self.service_account.member,
-            )
-            for name, variable in {one.name: variable for variable, one in secrets.items()}.items()
-        ]
-
-    def _grant_buckets(
-        self, bindings: Bindings, users: Sequence[ModelSource | Volume]
-    ) -> list[Any]:
-        members = bindings.google("storage_bucket_iam_member")
-        return [
-            members.StorageBucketIamMember(
-                self,
-                f"BucketAccess{index}",
-                bucket=access.bucket,
-                role=access.role,
-                member=self.service_account.member,
-            )
-            for index, access in enumerate(one for user in users for one in user.bucket_access)
-        ]
+        grant_invoke(self, "Everyone", self.service, EVERYONE)
 
 
-def check_image(image: str, problems: Problems) -> None:
+def _check_image(image: str, problems: Problems) -> None:
     """Record a problem unless ``image`` names its content."""
     if not _IMAGE.fullmatch(image):
         problems.add(
@@ -305,24 +245,6 @@ def _check_name(name: str, problems: Problems) -> None:
             f" hyphen last, {CLOUD_RUN_NAME_LENGTH} at most",
             remedy="change it, or leave it out",
         )
-
-
-def _check_instances(least: int, most: int, problems: Problems) -> None:
-    if least < 0 or most < 1 or least > most:
-        problems.add(
-            f"min_instances is {least} and max_instances {most}",
-            allowed="the least is 0 or more, the most is 1 or more and no less than the least",
-            remedy="change one of them",
-        )
-
-
-def _settings(concurrency: int, timeout: timedelta) -> dict[str, str]:
-    """What the runtime should know of the service, and users may know better."""
-    return {
-        MAX_QUEUE: str(concurrency),
-        MAX_REQUEST_BYTES: str(CLOUD_RUN_REQUEST_BYTES),
-        TIMEOUT_SECONDS: f"{timeout.total_seconds():g}",
-    }
 
 
 def _traffic(run: ModuleType, share: TrafficShare) -> Any:

@@ -1,15 +1,43 @@
-"""The environment variables of a service that serves a model."""
+"""The environment variables of a service or function that serves a model."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cdk_inference.limits import CLOUD_RUN_RESERVED_ENVIRONMENT
+from cdk_inference.contract import (
+    MAX_QUEUE,
+    MAX_REQUEST_BYTES,
+    MODEL_NAME,
+    MODEL_VERSION,
+    TIMEOUT_SECONDS,
+)
+from cdk_inference.limits import CLOUD_RUN_REQUEST_BYTES, CLOUD_RUN_RESERVED_ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from cdk_inference.gcp.model_source import ModelSource
+    from cdk_inference.gcp.scaling import Scaling
+    from cdk_inference.model import InferenceModel
     from cdk_inference.validation import Problems
+
+
+def model_environment(model: InferenceModel, source: ModelSource) -> dict[str, str]:
+    """What only the construct may set: the model, and where it is."""
+    return {
+        MODEL_NAME: model.name,
+        MODEL_VERSION: model.version,
+        **source.environment(model),
+    }
+
+
+def default_settings(scaling: Scaling) -> dict[str, str]:
+    """What the runtime should know of its platform, and users may know better."""
+    return {
+        MAX_QUEUE: str(scaling.concurrency),
+        MAX_REQUEST_BYTES: str(CLOUD_RUN_REQUEST_BYTES),
+        TIMEOUT_SECONDS: str(scaling.timeout_seconds),
+    }
 
 
 def check_names(users: Iterable[str], own: Mapping[str, str], problems: Problems) -> None:

@@ -81,4 +81,9 @@ class ModelSource:
         """The runtime's settings for it."""
         if self.uri is None:
             return {MODEL_URI: model_uri(model.name)}
-        return {MODEL_URI: self.uri, MODEL_SHA256: model.sha256, CACHE_DIR: _CACHE_FOLDER}
+        return {MODEL_URI: self.uri, MODEL_SHA256: model.sha256}
+
+    @property
+    def cache_environment(self) -> dict[str, str]:
+        """The runtime's setting for those volumes."""
+        return {} if self.uri is None else {CACHE_DIR: _CACHE_FOLDER}

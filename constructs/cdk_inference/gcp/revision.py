@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from cdk_inference.gcp.machine import Machine
     from cdk_inference.gcp.network import VpcAccess
+    from cdk_inference.gcp.scaling import Scaling
     from cdk_inference.gcp.secret import Secret
     from cdk_inference.gcp.startup_probe import StartupProbe
     from cdk_inference.gcp.volume import Volume
@@ -30,7 +31,6 @@ class Revision:
 
     Attributes:
         environment: all variables but secrets, by name.
-        timeout_seconds: how long a request may take.
     """
 
     machine: Machine
@@ -40,10 +40,7 @@ class Revision:
     secrets: Mapping[str, Secret]
     volumes: Sequence[Volume]
     startup_probe: StartupProbe
-    min_instances: int
-    max_instances: int
-    concurrency: int
-    timeout_seconds: int
+    scaling: Scaling
     vpc: VpcAccess | None
     labels: Mapping[str, str]
 
@@ -60,14 +57,15 @@ class Revision:
             execution_environment="EXECUTION_ENVIRONMENT_GEN2",
             gpu_zonal_redundancy_disabled=gpu and not self.machine.zonal_redundancy,
             labels=dict(self.labels),
-            max_instance_request_concurrency=self.concurrency,
+            max_instance_request_concurrency=self.scaling.concurrency,
             node_selector=gpu
             and run.CloudRunV2ServiceTemplateNodeSelector(accelerator=gpu.limits.accelerator),
             scaling=run.CloudRunV2ServiceTemplateScaling(
-                min_instance_count=self.min_instances, max_instance_count=self.max_instances
+                min_instance_count=self.scaling.min_instances,
+                max_instance_count=self.scaling.max_instances,
             ),
             service_account=service_account,
-            timeout=f"{self.timeout_seconds}s",
+            timeout=f"{self.scaling.timeout_seconds}s",
             volumes=[volume.block(run) for volume in self.volumes],
             vpc_access=self.vpc and _vpc_access(run, self.vpc),
         )

@@ -8,6 +8,7 @@ Example:
     ...     invoke(emulator, "ApiUrl/predict", b'{"features": [1, 2, 3]}').json()
 """
 
+from cdk_inference.local.cloud_run import RunningService, running_service
 from cdk_inference.local.deployment import Deployment, deploy, outputs
 from cdk_inference.local.emulator import WORK_FOLDER, Emulator, find, recorded, running, start
 from cdk_inference.local.errors import LocalError
@@ -21,6 +22,7 @@ __all__ = [
     "LocalError",
     "Omission",
     "Reply",
+    "RunningService",
     "deploy",
     "find",
     "invoke",
@@ -30,5 +32,6 @@ __all__ = [
     "post",
     "recorded",
     "running",
+    "running_service",
     "start",
 ]
