@@ -20,6 +20,7 @@ import onnx
 import pytest
 from inference_runtime.adapters.lambda_host import TRACE_ID, Worker
 from inference_runtime.adapters.lambda_runtime_api import Invocation
+from inference_runtime.adapters.watchdog import Watchdog
 
 from tests.contract.runtime_api import LOOP, RuntimeApi, lambda_client, lambda_process
 from tests.runtime import onnx_models as models
@@ -261,6 +262,13 @@ def test_the_trace_id_is_in_the_environment_of_a_lone_worker(
     function.answer.side_effect = lambda *_: seen.append(os.environ.get(TRACE_ID))
     Worker(api, function, streaming=False, alone=alone).work()
     assert seen == [expected]
+
+
+def test_an_invocation_may_have_no_deadline() -> None:
+    invocation = Invocation(b"{}", {"lambda-runtime-aws-request-id": "id-1"})
+    with Watchdog().limit(invocation.deadline) as cancellation:
+        time.sleep(0.05)
+        assert cancellation.reason is None
 
 
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:

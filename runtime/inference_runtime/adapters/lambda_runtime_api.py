@@ -38,7 +38,8 @@ class Invocation:
     Attributes:
         event: its JSON.
         request_id: Lambda's.
-        deadline: when the function's time is over, on the ``time.time`` clock.
+        deadline: when the function's time is over, on the ``time.time`` clock; infinite where
+            nobody says.
         trace_id: AWS X-Ray's trace header; empty where there is none.
         echo: headers that go back with the answer.
     """
@@ -48,7 +49,7 @@ class Invocation:
     def __init__(self, event: bytes, headers: Headers) -> None:
         self.event = event
         self.request_id = headers["lambda-runtime-aws-request-id"]
-        self.deadline = int(headers["lambda-runtime-deadline-ms"]) / 1000
+        self.deadline = float(headers.get("lambda-runtime-deadline-ms", "inf")) / 1000
         self.trace_id = headers.get("lambda-runtime-trace-id", "")
         self.echo = {n: v for n, v in headers.items() if n == _INVOCATION_ID}
 
