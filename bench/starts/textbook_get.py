@@ -14,6 +14,8 @@ sys.argv[1] = str(path)
 
 from textbook import handler  # noqa: E402 (it loads what the first argument names)
 
+print('{"message":"ready"}', flush=True)
+
 if __name__ == "__main__":
     answer = handler({"body": Path(sys.argv[2]).read_text()}, None)
     os.write(int(sys.argv[3]), answer["body"].encode() + b"\n")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inference_runtime.models.http_client import Answer, Connection
     from inference_runtime.models.reader import Reader, RemoteFile
 
-_PIECE_BYTES = 256 << 10
+_PIECE_BYTES = 1 << 20
 
 
 def fetch(
@@ -153,7 +153,11 @@ class _Download:
             current, answer = answer, None
             current = current or self._reader.get(connection, self._file, position, end)
             while position < end:
-                position += self._copy(current, piece[: end - position], position)
+                filled, error = _fill(piece[: end - position], current)
+                self._store(piece[:filled], position)
+                position += filled
+                if error is not None:
+                    raise error
 
         self._reader.retried(self._file.uri, attempt, self._failed.wait)
         self._part.complete(index)
@@ -161,12 +165,25 @@ class _Download:
             self._missing.remove(index)
             self._progress.notify_all()
 
-    def _copy(self, answer: Answer, piece: memoryview, position: int) -> int:
-        count = answer.readinto(piece)
-        if not count:
-            raise Busy(f"the answer ended after {position:,} of {self._file.size:,} bytes")
+    def _store(self, content: memoryview, position: int) -> None:
         try:
-            self._part.write(piece[:count], position)
+            self._part.write(content, position)
         except OSError as error:
             raise not_stored(self._file.uri, self._part.path, error) from error
-        return count
+
+
+def _fill(piece: memoryview, answer: Answer) -> tuple[int, Exception | None]:
+    """How much of ``piece`` could be filled, and why no more.
+
+    Encrypted connections give 16 kB at a time; writing each would take longer than receiving it.
+    """
+    filled = 0
+    try:
+        while filled < len(piece):
+            count = answer.readinto(piece[filled:])
+            if not count:
+                raise Busy(f"the answer ended {len(piece) - filled:,} bytes too early")
+            filled += count
+    except (Busy, OSError) as error:
+        return filled, error
+    return filled, None

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from socket import socket
     from ssl import SSLContext
-    from typing import Final
+    from typing import Any, Final
 
     from inference_runtime.models.store import Request
 
@@ -200,7 +200,8 @@ class _Stream:
 
 
 def _connect(url: Url, timeout: float) -> socket:
-    connection = create_connection((url.host, url.port), timeout)
+    host: Any = url.host.encode()  # as text it would be looked up by a codec that imports slowly
+    connection = create_connection((host, url.port), timeout)
     connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
     return _encrypt(connection, url.host) if url.scheme == "https" else connection
 

@@ -153,6 +153,21 @@ def test_where_a_file_is_missing_the_original_is_fetched(
     assert "s3://b/w does not exist" in capsys.readouterr().out
 
 
+def test_a_resumed_file_is_checked_whole(
+    server: ObjectServer, document: dict[str, Any], fetch: Fetch, cache: Path,
+    capsys: pytest.CaptureFixture[str], small_ranges: int,
+) -> None:  # fmt: skip
+    big = bytes(manifest.DIGEST_UP_TO_BYTES + 1)
+    server.objects["b/w"] = big
+    document["served"]["files"] |= described(("w", big))
+    put(server, document)
+    assert run(server, cache, "inference_runtime.models.part:Part", "complete", "5") < 0
+    server.objects["b/w"] = b"\1" * len(big)
+    fetch()
+    assert cached_files(cache) == ["m.onnx"]
+    assert "w is not the file that the manifest was made for" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("count", range(3))
 def test_a_kill_between_its_files(
     server: ObjectServer, document: dict[str, Any], fetch: Fetch, cache: Path, count: int
