@@ -26,7 +26,9 @@ def test_a_bomb_is_not_expanded_beyond_the_limit() -> None:
         decompress(bomb, "gzip", 1000)
 
 
-@pytest.mark.parametrize("body", [gzip.compress(b"x" * 99)[:-1], gzip.compress(b"x") + b"y", b""])
+@pytest.mark.parametrize(
+    "body", [gzip.compress(b"x" * 99, mtime=0)[:-1], gzip.compress(b"x", mtime=0) + b"y", b""]
+)
 def test_a_body_that_is_cut_off_or_goes_on_is_refused(body: bytes) -> None:
     with pytest.raises(MalformedBody):
         decompress(body, "gzip", 1000)
