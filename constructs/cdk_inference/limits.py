@@ -31,6 +31,8 @@ class GpuLimits:
         accelerator: the platform's name of it.
         cpu: the fewest vCPUs of an instance with one.
         memory_gib: the least memory of an instance with one.
+        most_cpu: the most vCPUs; ``None`` where Google names no limit.
+        most_memory_gib: the most memory, likewise.
         regions: where Cloud Run has it; with ``by_invitation``, all of them.
         by_invitation: regions that need Google's consent first.
         cuda: the major version of CUDA that its driver has.
@@ -39,6 +41,8 @@ class GpuLimits:
     accelerator: str
     cpu: int
     memory_gib: int
+    most_cpu: int | None
+    most_memory_gib: int | None
     regions: tuple[str, ...]
     by_invitation: tuple[str, ...]
     cuda: int
@@ -124,6 +128,8 @@ CLOUD_RUN_L4: Final = GpuLimits(
     "nvidia-l4",
     cpu=4,
     memory_gib=16,
+    most_cpu=8,
+    most_memory_gib=32,
     regions=("asia-southeast1", "europe-west1", "europe-west4", "us-east4"),
     by_invitation=("asia-south1", "us-central1"),
     cuda=12,
@@ -132,6 +138,8 @@ CLOUD_RUN_RTX_PRO_6000: Final = GpuLimits(
     "nvidia-rtx-pro-6000",
     cpu=20,
     memory_gib=80,
+    most_cpu=None,
+    most_memory_gib=None,
     regions=("asia-southeast1", "europe-west4", "us-central1"),
     by_invitation=("asia-south2",),
     cuda=13,

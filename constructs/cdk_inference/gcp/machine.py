@@ -137,18 +137,20 @@ def _check_cpu(cpu: int, memory: str, mib: int | None, problems: Problems) -> No
 
 
 def _check_gpu(machine: Machine, gpu: Gpu, mib: int | None, problems: Problems) -> None:
-    needs = gpu.limits
-    if machine.cpu < needs.cpu:
+    has = gpu.limits
+    gib = None if mib is None else mib / 2**10
+    if not _is_within(machine.cpu, has.cpu, has.most_cpu):
         problems.add(
             f"cpu is {machine.cpu}",
-            allowed=f"an instance with {needs.accelerator} has {needs.cpu} vCPUs or more",
-            remedy=f"give {needs.cpu} or more, or leave it out",
+            allowed=f"an instance with {has.accelerator} has {_range(has.cpu, has.most_cpu)} vCPUs",
+            remedy="change it, or leave it out",
         )
-    if mib is not None and mib < needs.memory_gib * 2**10:
+    if gib is not None and not _is_within(gib, has.memory_gib, has.most_memory_gib):
         problems.add(
             f"memory is {machine.memory}",
-            allowed=f"an instance with {needs.accelerator} has {needs.memory_gib} GiB or more",
-            remedy=f"give '{needs.memory_gib}Gi' or more, or leave it out",
+            allowed=f"an instance with {has.accelerator} has"
+            f" {_range(has.memory_gib, has.most_memory_gib)} GiB",
+            remedy="change it, or leave it out",
         )
     if machine.cpu_idle:
         problems.add(
@@ -156,6 +158,14 @@ def _check_gpu(machine: Machine, gpu: Gpu, mib: int | None, problems: Problems) 
             allowed="an instance with a GPU keeps its vCPUs between requests",
             remedy="leave it out, and have min_instances=0 to pay nothing without requests",
         )
+
+
+def _is_within(value: float, least: int, most: int | None) -> bool:
+    return least <= value and (most is None or value <= most)
+
+
+def _range(least: int, most: int | None) -> str:
+    return f"{least} or more" if most is None else f"{least} to {most}"
 
 
 def _check_region(gpu: Gpu, region: str, problems: Problems) -> None:

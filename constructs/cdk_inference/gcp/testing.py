@@ -39,7 +39,8 @@ def schema_problems(stack: Any) -> list[str]:
 
 def stable_document(stack: Any) -> dict[str, Any]:
     """The document of ``stack`` without what changes with each release: the versions of providers,
-    the hashes of artifacts, and where Terraform would keep its state here.
+    the hashes of artifacts, and where Terraform would keep its state here. CDKTF and CDK Terrain
+    give the same for the same stack.
 
     Args:
         stack: a ``TerraformStack`` of cdktf or cdktn.
@@ -54,6 +55,8 @@ def stable_document(stack: Any) -> dict[str, Any]:
     content = document(stack)
     for provider in content["terraform"].get("required_providers", {}).values():
         provider["version"] = "<version>"
+        if "/" not in provider["source"]:  # as CDKTF writes what CDK Terrain writes in full
+            provider["source"] = f"hashicorp/{provider['source']}"
     content["terraform"].pop("backend", None)
     stable: dict[str, Any] = json.loads(_HASH.sub("<hash>", json.dumps(content)))
     return stable
