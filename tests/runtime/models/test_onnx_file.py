@@ -133,7 +133,7 @@ WHOLE = with_data("a.bin", "b/c.bin", extra=[subgraph(external_tensor("w", "d.bi
 BYTES = WHOLE.SerializeToString()
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.integers(0, len(BYTES) - 1), st.integers(0, 255), st.integers(0, 40))
 def test_corrupted_files_never_crash(
     tmp_path_factory: pytest.TempPathFactory, position: int, byte: int, cut: int
@@ -148,7 +148,7 @@ def test_corrupted_files_never_crash(
     assert all(not location.startswith(("/", "..")) for location in found)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_never_crash(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
@@ -157,6 +157,7 @@ def test_arbitrary_bytes_never_crash(
         locations(content, tmp_path_factory.getbasetemp())
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "b", "c/d", "e"]), max_size=6))
 def test_the_names_are_those_that_onnx_reads(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_runtime.models.part import Part
 
@@ -58,6 +58,7 @@ def test_another_content_starts_anew(tmp_path: Path, identity: str, size: int, r
     assert len(other.missing()) == other.count
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_what_is_no_part_starts_anew(tmp_path_factory: pytest.TempPathFactory, junk: bytes) -> None:
     folder = tmp_path_factory.mktemp("junk")

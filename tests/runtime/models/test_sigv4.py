@@ -10,7 +10,7 @@ import botocore.auth
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_runtime.models.sigv4 import AwsCredentials, sign
 
@@ -45,6 +45,7 @@ def test_amazons_examples(url: str, headers: dict[str, str], names: str, signatu
     )
 
 
+@settings(deadline=None)
 @given(
     st.text("abc/_-.~ %+ü&=?", min_size=1),
     st.dictionaries(st.text("abcxyz-", min_size=1), st.text("abc /&=+", min_size=1), max_size=3),
