@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -209,7 +210,8 @@ def test_gcs_from_an_emulator(server: ObjectServer, cache: Path) -> None:
     assert all("authorization" not in request.headers for request in server.requests)
 
 
-def test_a_google_credentials_file_takes_google_auth() -> None:
+def test_a_google_credentials_file_takes_google_auth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google.auth", None)
     store = GcsStore("b", "", platform(GOOGLE_APPLICATION_CREDENTIALS="/key.json"))
     with pytest.raises(ModelNotLoaded, match="takes the packages google-auth and requests"):
         store.request("m", {})
