@@ -36,6 +36,8 @@ def service_account(scope: Construct, display_name: str) -> Any:
 
 def grant_secrets(scope: Construct, account: Any, secrets: Mapping[str, Secret]) -> list[Any]:
     """Let ``account`` read ``secrets``, given by the variables that they become."""
+    if not secrets:
+        return []
     members = bindings_of(scope).google("secret_manager_secret_iam_member")
     variables = {secret.name: variable for variable, secret in secrets.items()}
     return [
@@ -52,8 +54,10 @@ def grant_secrets(scope: Construct, account: Any, secrets: Mapping[str, Secret])
 
 def grant_buckets(scope: Construct, account: Any, users: Iterable[_UserOfBuckets]) -> list[Any]:
     """Let ``account`` do in buckets what their ``users`` need."""
-    members = bindings_of(scope).google("storage_bucket_iam_member")
     needed = [access for user in users for access in user.bucket_access]
+    if not needed:
+        return []
+    members = bindings_of(scope).google("storage_bucket_iam_member")
     return [
         members.StorageBucketIamMember(
             scope,
