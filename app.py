@@ -11,10 +11,19 @@ import cdktn
 
 from stacks.cloud_run import CloudRunGpuStack, CloudRunStack
 from stacks.digits import DigitsStack
+from stacks.model_stores import EfsModelStack, S3FilesModelStack, S3ModelStack
 from stacks.warm import KeepWarmStack, ProvisionedStack, SnapStartStack
 
 aws = cdk.App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
-for stack in (DigitsStack, SnapStartStack, ProvisionedStack, KeepWarmStack):
+for stack in (
+    DigitsStack,
+    SnapStartStack,
+    ProvisionedStack,
+    KeepWarmStack,
+    S3ModelStack,
+    EfsModelStack,
+    S3FilesModelStack,
+):
     stack(aws, stack.__name__)
 aws.synth()
 

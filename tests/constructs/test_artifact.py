@@ -17,12 +17,13 @@ from cdk_inference.artifact import (
     PackageTarget,
     code_archive,
     dependencies_archive,
+    extension_archive,
     image_context,
     model_archive,
     prefetch,
 )
 from cdk_inference.cache import cache_folder, cached
-from cdk_inference.contract import AWS_LAMBDA_COMMAND
+from cdk_inference.contract import AWS_LAMBDA_COMMAND, MODEL_CACHE_EXTENSION
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -248,6 +249,21 @@ def test_an_image_context_has_what_its_dockerfile_copies(tmp_path: Path, empty_c
     assert {path.name for path in context.iterdir()} == {"Dockerfile", *sources}
     assert (context / "models" / "scale" / "weights.bin").is_file()
     assert image_context("lambda", model) == context
+
+
+def test_an_image_context_without_a_model_has_an_empty_place_for_it(empty_cache: Path) -> None:
+    context = image_context("lambda", None)
+    assert list((context / "models").iterdir()) == []
+    assert image_context("lambda", None) == context
+
+
+def test_the_extension_is_a_program_of_its_layer(empty_cache: Path) -> None:
+    archive = extension_archive().path
+    with ZipFile(archive) as content:
+        (entry,) = content.infolist()
+    assert entry.filename == f"extensions/{MODEL_CACHE_EXTENSION}"
+    assert stat.S_IMODE(entry.external_attr >> 16) == 0o755
+    assert extension_archive().path == archive
 
 
 def test_the_dockerfile_ends_without_root_at_the_entry_point() -> None:

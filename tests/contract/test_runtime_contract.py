@@ -14,6 +14,7 @@ import inference_runtime
 import pytest
 from cdk_inference import contract
 from inference_runtime import manifest
+from inference_runtime.adapters import model_cache_extension
 from inference_runtime.adapters.lambda_function import LONGEST_HOLD_MS, LambdaFunction
 from inference_runtime.optimize import publication
 from inference_runtime.serving import start
@@ -103,6 +104,20 @@ def test_both_sides_know_what_lambda_says_of_snap_start() -> None:
 def test_the_package_is_the_one_that_is_shipped() -> None:
     assert inference_runtime.__name__ == contract.RUNTIME_PACKAGE
     assert contract.AWS_LAMBDA_HANDLER.startswith(f"{contract.RUNTIME_PACKAGE}.")
+
+
+def test_the_extension_is_started_by_a_file_of_the_package() -> None:
+    package = Path(inference_runtime.__path__[0])
+    launcher = (package.parent / contract.MODEL_CACHE_LAUNCHER).read_text()
+    assert launcher.startswith("#!/bin/sh\n")
+    assert f" -m {model_cache_extension.__name__} " in launcher
+
+
+def test_the_handler_of_the_custom_resource_needs_no_layer() -> None:
+    module, _, function = contract.AWS_CLOUDFORMATION_HANDLER.rpartition(".")
+    load = f"sys.path.insert(0, sys.argv[1]); from {module} import {function}"
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; {load}", str(ROOT / "runtime")]
+    subprocess.run(command, check=True)
 
 
 def test_the_images_command_is_the_client_that_the_tests_run() -> None:

@@ -107,6 +107,8 @@ class EfsModelStore(Construct):
             out_of_infrequent_access_policy=efs.OutOfInfrequentAccessPolicy.AFTER_1_ACCESS,
             enable_automatic_backups=True,
             file_system_policy=_policy(),
+            # Without its statement: it would let whoever may mount also write, as root.
+            allow_anonymous_access=True,
             removal_policy=RemovalPolicy.RETAIN,
         )
         self.access_point = self.file_system.add_access_point(
@@ -167,7 +169,7 @@ class EfsModelStore(Construct):
 def _policy() -> iam.PolicyDocument:
     """Nobody without TLS; and, since there is a policy, nobody without a grant.
 
-    The CDK's own, ``allow_anonymous_access=False``, lets whoever may mount also write.
+    https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html
     """
     return iam.PolicyDocument(
         statements=[
