@@ -10,6 +10,8 @@ from pathlib import Path
 
 import cdk_inference
 import pytest
+from cdk_inference.gcp import Bindings
+from cdk_inference.gcp.schema import check_document
 
 from tests.constructs.synthesis import ROOT, check_with_cfn_lint, reference_stacks
 
@@ -32,7 +34,12 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("assembly")
     settings = json.loads((ROOT / "cdk.json").read_text())
     assert settings["app"] == "python3 app.py"
-    python("app.py", CDK_OUTDIR=str(folder), CDK_CONTEXT_JSON=json.dumps(settings["context"]))
+    python(
+        "app.py",
+        CDK_OUTDIR=str(folder),
+        CDK_CONTEXT_JSON=json.dumps(settings["context"]),
+        CDKTF_OUTDIR=str(folder / "cdktf.out"),
+    )
     return folder
 
 
@@ -44,6 +51,25 @@ def test_the_app_has_every_reference_stack(assembly: Path) -> None:
         if artifact["type"] == "aws:cloudformation:stack"
     }
     assert made == {stack.__name__ for stack in reference_stacks()}
+
+
+def test_the_same_call_synthesizes_google_cloud(assembly: Path) -> None:
+    settings = json.loads((ROOT / "cdktf.json").read_text())
+    assert (settings["app"], settings["output"]) == ("python3 app.py", "cdktf.out")
+    manifest = json.loads((assembly / "cdktf.out" / "manifest.json").read_text())
+    assert manifest["stacks"].keys() == {"CloudRunStack", "CloudRunGpuStack"}
+    for stack in manifest["stacks"].values():
+        document = json.loads((assembly / "cdktf.out" / stack["synthesizedStackPath"]).read_text())
+        assert check_document(document, Bindings.CDKTN) == []
+
+
+def test_terraform_needs_nothing_but_what_was_synthesized(assembly: Path) -> None:
+    stack = assembly / "cdktf.out" / "stacks" / "CloudRunStack"
+    document = json.loads((stack / "cdk.tf.json").read_text())
+    (image,) = document["resource"]["docker_image"].values()
+    context = stack / image["build"]["context"]
+    assert (context / "models" / "digits" / "model.onnx").exists()
+    assert (context / "Dockerfile").exists()
 
 
 def test_the_digits_stack_is_a_public_api(assembly: Path) -> None:
@@ -97,6 +123,7 @@ def test_the_function_loads_nothing_of_google_and_no_onnx() -> None:
     assert "aws_cdk.aws_lambda" in loaded
     unwanted = ("onnx", "google", "cdktf", "cdktn", "inference_runtime")
     assert [name for name in loaded if name.split(".")[0] in unwanted] == []
+    assert [name for name in loaded if name.startswith("cdk_inference.gcp")] == []
 
 
 def test_every_public_name_can_be_imported() -> None:
