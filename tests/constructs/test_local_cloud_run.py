@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cdk_inference.local import LocalError, container_process, running_service
+from cdk_inference.local import (
+    LocalError,
+    RunningService,
+    container_process,
+    running_service,
+)
 from cdk_inference.local.cloud_run_document import read_service
 from cdk_inference.local.cloud_run_front import Front
 
@@ -282,14 +287,19 @@ def test_the_startup_probe_gives_up_when_cloud_run_would(tmp_path: Path) -> None
     assert 2 <= time.monotonic() - started < 5
 
 
+def check_for(seconds: float, service: RunningService) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        service.check()
+        time.sleep(0.05)
+
+
 def test_a_container_that_dies_later_is_noticed(tmp_path: Path) -> None:
     with run(write(tmp_path, container())) as service:
         service.check()
         assert get(service.url, "/die")[0] == 503
         with pytest.raises(LocalError, match="main ended with exit code 3"):
-            for _ in range(100):
-                time.sleep(0.05)
-                service.check()
+            check_for(10, service)
 
 
 def test_nothing_runs_on_afterwards(tmp_path: Path) -> None:
