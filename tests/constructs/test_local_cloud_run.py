@@ -302,13 +302,6 @@ def test_a_container_that_dies_later_is_noticed(tmp_path: Path) -> None:
             check_for(10, service)
 
 
-def test_nothing_runs_on_afterwards(tmp_path: Path) -> None:
-    with run(write(tmp_path, container())) as service:
-        port = int(told(service.url)["environment"]["PORT"])
-    with pytest.raises(OSError, match="refused"):
-        http.client.HTTPConnection("127.0.0.1", port).connect()
-
-
 # The front
 
 
