@@ -10,36 +10,26 @@ from functools import partial
 
 from inference_runtime.dataplane import DataPlane
 from inference_runtime.errors import InferenceError
+from inference_runtime.models.memory import give_back
 from inference_runtime.repository import Entry, ModelRepository
 from inference_runtime.telemetry import Stopwatch, log, process_start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from inference_runtime.engine.ahead import LoadAhead
+    from inference_runtime.loading import Loader
     from inference_runtime.models import FoundModel
     from inference_runtime.service import InferenceService
     from inference_runtime.settings import Settings
 
 
-def assemble(
-    settings: Settings,
-    threads: int,
-    models: Sequence[FoundModel],
-    load: Callable[[FoundModel, Callable[[int], None]], InferenceService],
-    ahead: LoadAhead,
-) -> DataPlane:
+def assemble(settings: Settings, loader: Loader) -> DataPlane:
     """A data plane whose models are not loaded yet.
 
     Args:
         settings: of this process.
-        threads: of one run, for the log.
-        models: as ``find_models`` gives them.
-        load: makes the service of one of them; it tells the size in bytes before it takes memory.
-        ahead: makes the default one's, and has begun.
+        loader: makes the services; it has begun with the default model's.
     """
-    first = [ahead]
+    first = [loader.ahead]
 
     def load_entry(model: FoundModel, entry: Entry) -> InferenceService:
         is_first = bool(first) and entry is repository.default
@@ -51,17 +41,23 @@ def assemble(
             make_room(service.size)
         else:
             with repository.loading:
-                service = load(model, make_room)
+                service = loader.load(model, make_room)
         watch.lap("load")
-        _warm_up(service)
-        watch.lap("warm_up")
+        if loader.profile.warms_up:
+            _warm_up(service)
+            watch.lap("warm_up")
+        if not loader.profile.keeps_memory:
+            give_back()
         log(
             "INFO", "ready",
-            model=model.name, model_version=model.version, threads=threads, **watch.milliseconds,
+            model=model.name, model_version=model.version, threads=loader.threads,
+            **watch.milliseconds,
         )  # fmt: skip
         return service
 
-    entries = [Entry(model.name, model.version, partial(load_entry, model)) for model in models]
+    entries = [
+        Entry(model.name, model.version, partial(load_entry, model)) for model in loader.models
+    ]
     repository = ModelRepository(entries, settings.memory_cache_bytes)
     return DataPlane(repository, settings)
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 BYTES_BEFORE_ORJSON: Final = 256 << 10
 
 _WHITESPACE: Final = " \t\n\r"
-_NESTING: Final = 200  # below what orjson (1,024) and the interpreter allow
+# Below what orjson and the interpreter allow: 1,024 and 1,000 for reading, 254 for writing.
+_BRACKETS: Final = 800
+_DEPTH: Final = 200
 _NUMBER_BYTES: Final = 16  # of a number and its comma, about; floats may have 25
 _INFINITY: Final = float("inf")
 
@@ -35,7 +37,7 @@ class _Differs(ValueError):
 
 # The scanner's own error is in the package json; until Python 3.12 it is lost where nobody has
 # imported that, and a SystemError comes instead.
-_REFUSALS: Final = (ValueError, StopIteration, SystemError)
+_REFUSALS: Final = (ValueError, StopIteration, SystemError, RecursionError)
 
 
 def loads(body: bytes | bytearray | memoryview) -> Json:
@@ -91,7 +93,7 @@ def _spend(size: int) -> bool:
 
 
 def _parse(body: bytes) -> Any:
-    if b"\\u" in body or body.count(b"[") + body.count(b"{") > _NESTING:
+    if b"\\u" in body or body.count(b"[") + body.count(b"{") > _BRACKETS:
         raise _Differs  # lone surrogates; the depth
     text = body.decode().strip(_WHITESPACE)
     value, end = _scan(text, 0)
@@ -145,7 +147,7 @@ def _size(value: object) -> int:
             elif isinstance(item, list | tuple):
                 below.extend(item)
         depth += 1
-        if size + len(below) > _left or depth > _NESTING:
+        if size + len(below) > _left or depth > _DEPTH:
             raise _Differs
         level = below
     return size

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 
-from inference_runtime.engine import selection
 from inference_runtime.engine.capi import NeedsStockEngine
 from inference_runtime.engine.options import DEFAULT_OPTIONS, LoadOptions
 from inference_runtime.errors import InferenceError, ModelNotLoaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any, Final
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any, Final, TypeVar
 
-    from inference_runtime.engine import Engine
+    T = TypeVar("T")
 
 MANIFEST_FILE: Final = "manifest.json"
 MANIFEST_VERSION: Final = 1
@@ -35,15 +34,19 @@ class Served:
     """What to load.
 
     Attributes:
-        path: the model file.
-        options: how its session is made.
+        original: the model's own file.
+        path: the file to load, which may be the same.
+        options: what makes the fastest runs.
+        measured: whether a manifest says so.
     """
 
-    __slots__ = ("options", "path")
+    __slots__ = ("measured", "options", "original", "path")
 
-    def __init__(self, path: str, options: LoadOptions = DEFAULT_OPTIONS) -> None:
-        self.path = path
-        self.options = options
+    def __init__(self, original: str, path: str = "", options: LoadOptions | None = None) -> None:
+        self.original = original
+        self.path = path or original
+        self.options = options or DEFAULT_OPTIONS
+        self.measured = options is not None
 
 
 class Promise:
@@ -95,25 +98,19 @@ def served(path: str) -> Served:
         return Served(path)
 
 
-def load(path: str, threads: int, choice: str = selection.AUTO) -> Engine:
-    """Load what serves for the model at ``path``.
-
-    Args:
-        path: the ONNX file; a manifest and external data are found beside it.
-        threads: threads of one run.
-        choice: of the engine; see ``selection.load``.
+def or_original(served: Served, use: Callable[[Served], T]) -> T:
+    """What ``use`` makes of ``served``, or of the original where that one cannot be loaded.
 
     Raises:
-        ModelNotLoaded: as ``selection.load``, for the original model.
+        ModelNotLoaded: the original cannot be loaded either.
     """
-    found = served(path)
-    if found.path != path:
-        try:
-            return selection.load(found.path, threads, choice, found.options)
-        except ModelNotLoaded as error:
-            log_original_serves(path, str(error))
-            return selection.load(path, threads, choice)
-    return selection.load(path, threads, choice, found.options)
+    try:
+        return use(served)
+    except ModelNotLoaded as error:
+        if served.path == served.original:
+            raise
+        log_original_serves(served.original, str(error))
+        return use(Served(served.original))
 
 
 class Mismatch(Exception):
@@ -141,7 +138,8 @@ def check_files(files: Mapping[str, Mapping[str, Any]], folder: str, *, whole: b
             raise Mismatch(
                 f"{name} has {size} bytes and the manifest was made for {expected['size']}"
             )
-        if (whole or size <= DIGEST_UP_TO_BYTES) and _sha256(path) != expected["sha256"]:
+        digest = _whole_digest if whole else _digest
+        if (whole or size <= DIGEST_UP_TO_BYTES) and digest(path) != expected["sha256"]:
             raise Mismatch(f"{name} is not the file that the manifest was made for")
 
 
@@ -212,7 +210,7 @@ def _served(text: bytes, folder: str, name: str) -> Served:
     if os.path.exists(path):
         check_files(promise.original_files, folder, whole=False)
     check_files(promise.files, folder, whole=False)
-    return Served(os.path.join(folder, promise.file), promise.options)
+    return Served(path, os.path.join(folder, promise.file), promise.options)
 
 
 def _check_names(names: Iterable[str]) -> None:
@@ -232,11 +230,18 @@ def _check_circumstances(document: Mapping[str, Any]) -> None:
         raise Mismatch(f"it was optimised for {needed!r}, and this is {instruction_set()!r}")
 
 
-def _sha256(path: str) -> str:
-    import hashlib
-
-    digest = hashlib.sha256()
+def _digest(path: str) -> str:
+    """By the interpreter's own SHA-256: loading OpenSSL's takes longer than any small file."""
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found]
+    except ImportError:  # before Python 3.12
+        from _sha256 import sha256  # type: ignore[import-not-found]
     with open(path, "rb") as file:
-        while chunk := file.read(DIGEST_UP_TO_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return sha256(file.read()).hexdigest()  # type: ignore[no-any-return]
+
+
+def _whole_digest(path: str) -> str:
+    from hashlib import file_digest
+
+    with open(path, "rb") as file:
+        return file_digest(file, "sha256").hexdigest()

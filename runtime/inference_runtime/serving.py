@@ -1,29 +1,21 @@
 """From settings to a data plane that is ready to answer.
 
-The model loads in a thread from the first line on, while the rest is imported: what is imported
-here delays both.
+onnxruntime's library loads in a thread from the first line on; meanwhile the model is found, and
+its file mapped and read; and while that is loaded, in another thread, the rest is imported. What is
+imported here delays all of it.
 """
 
 from __future__ import annotations
 
 from threading import Thread
 
-from inference_runtime import manifest
 from inference_runtime.engine import selection
-from inference_runtime.engine.ahead import LoadAhead
-from inference_runtime.engine.threads import intra_op_threads, vcpus
 from inference_runtime.errors import InferenceError
-from inference_runtime.models import find_models, is_remote
-from inference_runtime.service import InferenceService
 from inference_runtime.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from inference_runtime.dataplane import DataPlane
-    from inference_runtime.engine import Engine
-    from inference_runtime.models import FoundModel
 
 
 def start(settings: Settings | None = None) -> DataPlane:
@@ -56,28 +48,10 @@ def prepare(settings: Settings) -> DataPlane:
     Raises:
         ModelNotLoaded: ``MODEL_URI`` names a repository that cannot be listed or holds no model.
     """
-    threads = settings.threads or intra_op_threads(vcpus(settings.lambda_memory_mb))
+    Thread(target=selection.preload, args=(settings.engine,), daemon=True).start()
+    from inference_runtime.loading import Loader
 
-    if is_remote(settings.model_uri):
-        Thread(target=selection.preload, args=(settings.engine,), daemon=True).start()
-    models = find_models(settings)
-    default = [model for model in models if model.name == models[0].name][-1]
-
-    def load(model: FoundModel, make_room: Callable[[int], None]) -> InferenceService:
-        files = model.fetch()
-        make_room(files.size)
-        engine = manifest.load(files.path, threads, settings.engine)
-        return InferenceService(_with_layers(engine, settings), files)
-
-    ahead = LoadAhead(lambda: load(default, lambda _size: None))
+    loader = Loader(settings)
     from inference_runtime.assembly import assemble
 
-    return assemble(settings, threads, models, load, ahead)
-
-
-def _with_layers(engine: Engine, settings: Settings) -> Engine:
-    if settings.batching == "off" and not settings.response_cache:
-        return engine
-    from inference_runtime.engine.layers import add_layers  # few starts need them
-
-    return add_layers(engine, settings)
+    return assemble(settings, loader)

@@ -129,6 +129,12 @@ def _results(text: str) -> str:
     return text
 
 
+def _is_on(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError
+    return text == "on"
+
+
 def _optional_positive(text: str) -> int | None:
     return _positive(text) if text else None
 
@@ -185,6 +191,7 @@ MODEL_SCHEMES: Final = ("file", "s3", "gs", "az", "https", "http")
 DEFAULT_PORT: Final = 8080
 _PORTS: Final = "a port from 0 to 65535"
 # Values of AWS_LAMBDA_INITIALIZATION_TYPE.
+ON_DEMAND: Final = "on-demand"
 SNAP_START: Final = "snap-start"
 PROVISIONED: Final = "provisioned-concurrency"
 _RUNTIME_API: Final = "AWS_LAMBDA_RUNTIME_API"
@@ -260,6 +267,21 @@ VARIABLES: Final = (
         "INFERENCE_THREADS", "threads", _auto_or_positive, "auto", "auto, or a whole number from 1",
         "Threads of one run. auto: one below two vCPUs, else one for each whole vCPU that the"
         " platform really gives.",
+    ),
+    Variable(
+        "INFERENCE_PROFILE", "profile", _one_of("auto", "cold", "throughput", "memory"), "auto",
+        "auto, cold, throughput or memory",
+        "What loading a model weighs most. cold: the first answer, with no run before it, and for a"
+        " compiled model packed weights only afterwards; throughput: every answer; memory: weights"
+        " stay in the mapped file, no memory is kept between runs, and what a load leaves goes back"
+        " to the system. auto: cold on AWS Lambda where a caller waits for the start, else"
+        " throughput.",
+    ),
+    Variable(
+        "INFERENCE_PACK_AFTERWARDS", "pack_afterwards", _is_on, "on", "on or off",
+        "With the profile cold: whether weights are packed in the background after the first"
+        " answer, where that was measured to make answers faster and there is memory for both."
+        " Later answers may differ from the first in their last bits.",
     ),
     Variable(
         "INFERENCE_PIPELINE", "pipeline", _reference, "", "package.module:Class",
@@ -493,6 +515,8 @@ class Settings:
     predict_path: str
     engine: str
     threads: int | None
+    profile: str
+    pack_afterwards: bool
     pipeline: str
     batching: str
     batch_rows: int
@@ -535,6 +559,12 @@ class Settings:
             self.sagemaker_port,
         )  # fmt: skip
         return next((port for port in ports if port is not None), DEFAULT_PORT)
+
+    @property
+    def starts_for_a_caller(self) -> bool:
+        """Whether a caller waits while this process starts: on AWS Lambda, on demand."""
+        on_lambda = self.lambda_memory_mb is not None or self.lambda_runtime_api != ""
+        return on_lambda and self.lambda_initialization in ("", ON_DEMAND)
 
     @classmethod
     def read(

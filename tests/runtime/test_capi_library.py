@@ -48,6 +48,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
                 setattr(self, name, counted(name, function))
 
     monkeypatch.setattr(library.Library, "_bind", bind_counted)
+    monkeypatch.setattr(library, "_loaded", None)
     return counts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -15,34 +14,14 @@ import onnxruntime
 import pytest
 from inference_runtime import manifest
 from inference_runtime.engine.options import DEFAULT_OPTIONS
+from inference_runtime.loading import Loader
+from inference_runtime.settings import Settings
 from inference_runtime.tensor import FP32, Tensor
 
+from tests.runtime.manifests import entry, write
 from tests.runtime.onnx_models import scaled
 
 ORIGINAL, OPTIMIZED = 10.0, 20.0  # by their factors one can tell which one answered
-
-
-def entry(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def write(folder: Path, **changes: Any) -> None:
-    document = {
-        "manifest_version": manifest.MANIFEST_VERSION,
-        "original": {
-            "file": "model.onnx",
-            "files": {"model.onnx": entry(folder / "model.onnx")},
-        },
-        "served": {
-            "file": "optimized.onnx",
-            "files": {"optimized.onnx": entry(folder / "optimized.onnx")},
-        },
-        "load": {"optimize_graph": False, "prepack": False},
-        "onnxruntime": onnxruntime.__version__,
-        "instruction_set": None,
-    }
-    (folder / manifest.MANIFEST_FILE).write_text(json.dumps(document | changes))
 
 
 @pytest.fixture
@@ -55,9 +34,9 @@ def folder(tmp_path: Path) -> Path:
 
 def factor(folder: Path) -> float:
     """By what the model that serves multiplies."""
-    engine = manifest.load(str(folder / "model.onnx"), threads=1)
+    service = Loader(Settings.read({"MODEL_URI": str(folder / "model.onnx")})).ahead()
     one = Tensor(FP32, [1, 2], np.ones(2, np.float32))
-    return float(np.frombuffer(engine.run({"x": one}, ["y"])["y"].buffer, np.float32)[0])
+    return float(np.frombuffer(service.infer({"x": one})["y"].buffer, np.float32)[0])
 
 
 def test_the_optimised_model_serves_as_it_was_measured(folder: Path) -> None:
@@ -124,13 +103,27 @@ def test_where_it_does_not_hold_the_original_serves_and_the_log_says_why(
     assert reason in line["reason"]
 
 
+def unknown_operator() -> bytes:
+    made = scaled(OPTIMIZED)
+    made.graph.node[0].op_type = "Unknown"
+    return made.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"not a model", "optimized.onnx is no complete ONNX file"),
+        (unknown_operator(), "optimized.onnx cannot be loaded"),
+    ],
+)
 def test_an_optimised_model_that_does_not_load_is_replaced_by_the_original(
-    folder: Path, capsys: Any
+    folder: Path, capsys: Any, content: bytes, reason: str
 ) -> None:
-    (folder / "optimized.onnx").write_bytes(b"not a model")
+    (folder / "optimized.onnx").write_bytes(content)
     write(folder)
     assert factor(folder) == ORIGINAL
-    assert "cannot be loaded" in json.loads(capsys.readouterr().out)["reason"]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert reason in json.loads(line)["reason"]
 
 
 def test_the_version_is_told_without_loading_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:

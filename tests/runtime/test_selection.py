@@ -62,6 +62,7 @@ def test_an_untested_version_of_the_library(
     tensors: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(library, "TESTED_MINORS", range(4, 6))
+    monkeypatch.setattr(library, "_loaded", None)
     assert type(load(tensors, 1)) is StockEngine
     assert "this engine is tested with 1.4 to 1.5" in capsys.readouterr().out
     with pytest.raises(ModelNotLoaded, match=r"tested with 1\.4 to 1\.5"):

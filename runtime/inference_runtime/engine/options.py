@@ -38,6 +38,10 @@ class LoadOptions:
         self.prepack = prepack
         self.arena = arena
 
+    def replace(self, **changes: bool) -> LoadOptions:
+        """These options with some changed."""
+        return LoadOptions(**{name: getattr(self, name) for name in self.__slots__} | changes)
+
     @property
     def session_config(self) -> dict[str, str]:
         """The session's configuration entries, ``SESSION_CONFIG`` among them."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from inference_runtime.engine.capi import NeedsStockEngine
-from inference_runtime.engine.capi.library import Library, find_library
-from inference_runtime.engine.capi.session import CapiEngine
+from inference_runtime.engine.capi.library import load_library
 from inference_runtime.engine.options import DEFAULT_OPTIONS
 from inference_runtime.errors import ModelNotLoaded
 
@@ -41,6 +40,8 @@ def load(
         >>> engine = load("models/digits/digits.onnx", threads=1)  # doctest: +SKIP
     """
     if choice != STOCK:
+        from inference_runtime.engine.capi.session import CapiEngine  # after the library's start
+
         try:
             return CapiEngine(path, threads, options)
         except NeedsStockEngine as reason:
@@ -60,7 +61,7 @@ def preload(choice: str = AUTO) -> None:
         if choice == STOCK:
             from inference_runtime.engine import stock  # noqa: F401
         else:
-            Library(find_library())
+            load_library()
     except (NeedsStockEngine, ImportError):
         return
 

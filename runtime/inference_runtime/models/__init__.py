@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inference_runtime.manifest import Served
     from inference_runtime.models.cache import Lease
     from inference_runtime.settings import Settings
 
@@ -18,16 +19,21 @@ class ModelFiles:
     """A model on this machine's disk.
 
     Attributes:
-        path: of the ONNX file; external data are beside it, where it says.
-        size: of all files in bytes.
+        served: what to load of it; external data are beside that, where it says.
+        size: of what is loaded, in bytes.
     """
 
-    __slots__ = ("_lease", "path", "size")
+    __slots__ = ("_lease", "served", "size")
 
-    def __init__(self, path: str, size: int, lease: Lease | None = None) -> None:
-        self.path = path
+    def __init__(self, served: Served, size: int, lease: Lease | None = None) -> None:
+        self.served = served
         self.size = size
         self._lease = lease  # While this object lives, the cache keeps the files.
+
+    @property
+    def path(self) -> str:
+        """The model's own file; it need not be here where another is served."""
+        return self.served.original
 
 
 class FoundModel:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from inference_runtime import manifest
+from inference_runtime.engine.options import ORT_SUFFIX
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models import ModelFiles
 from inference_runtime.models.memory import check_fits
@@ -11,6 +13,7 @@ from inference_runtime.models.onnx_file import external_data
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from inference_runtime.manifest import Served
     from inference_runtime.models.cache import Lease
     from inference_runtime.settings import Settings
 
@@ -21,7 +24,7 @@ def checked_files(
     """The files of a model, which are there and fit this process's memory.
 
     Args:
-        path: of the ONNX file.
+        path: of the ONNX file, in whose place a manifest beside it may name another.
         uri: of the model, for messages.
         settings: of this process.
         lease: keeps the files while they are used.
@@ -30,11 +33,22 @@ def checked_files(
         ModelNotLoaded: the ONNX file is not whole, external data are missing or outside its
             folder, or the model needs more memory than there is.
     """
-    folder = os.path.dirname(path)
-    own_size = os.path.getsize(path)
-    external_size = sum(_size(uri, folder, name) for name in external_data(path, uri))
-    check_fits(uri, own_size, external_size, settings.lambda_memory_mb)
-    return ModelFiles(path, own_size + external_size, lease)
+    return manifest.or_original(
+        manifest.served(path), lambda served: _checked(served, uri, settings, lease)
+    )
+
+
+def _checked(served: Served, uri: str, settings: Settings, lease: Lease | None) -> ModelFiles:
+    if served.path != served.original:
+        uri = served.path
+    folder = os.path.dirname(served.path)
+    own_size = os.path.getsize(served.path)
+    external_size = sum(_size(uri, folder, name) for name in external_data(served.path, uri))
+    if served.path.endswith(ORT_SUFFIX):
+        check_fits(uri, 0, own_size, settings.lambda_memory_mb)  # it is mapped as a whole
+    else:
+        check_fits(uri, own_size, external_size, settings.lambda_memory_mb)
+    return ModelFiles(served, own_size + external_size, lease)
 
 
 def _size(uri: str, folder: str, name: str) -> int:

@@ -48,6 +48,15 @@ def check_fits(
         )
 
 
+def give_back() -> None:
+    """Give memory that was freed and is kept for later back to the system, where glibc keeps it."""
+    from ctypes import CDLL
+
+    trim = getattr(CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def is_memory(folder: str, *, cloud_run: bool) -> bool:
     """Whether files in a folder take memory: in a tmpfs, and anywhere on Google Cloud Run.
 

@@ -65,19 +65,18 @@ class Transfer:
             OSError: they cannot be stored.
         """
         if self._settings.model_sha256:
-            return self._files(self._verified(), self._file_name)
+            return self._files(self._verified())
         reading = Call(partial(self._read, manifest.MANIFEST_FILE))
         own = self._probe(self._file_name)
         optimized = self._optimized(reading.result())
         if optimized is not None:
             own.close()
             return optimized
-        return self._files(self._newest(own), self._file_name)
+        return self._files(self._newest(own))
 
-    def _files(self, lease: Lease, served: str) -> ModelFiles:
-        path = os.path.join(lease.folder, served)
-        size = checked_files(path, self._uri, self._settings).size
-        return ModelFiles(os.path.join(lease.folder, self._file_name), size, lease)
+    def _files(self, lease: Lease) -> ModelFiles:
+        path = os.path.join(lease.folder, self._file_name)
+        return checked_files(path, self._uri, self._settings, lease)
 
     def _verified(self) -> Lease:
         """The entry of the digest: what is in it already needs no request."""
@@ -148,7 +147,7 @@ class Transfer:
             lease = self._cache.use(
                 key, partial(_has_promised, promise), partial(self._fill_promised, promise, text)
             )
-            return self._files(lease, promise.file)
+            return self._files(lease)
         except manifest.Mismatch as mismatch:
             manifest.log_original_serves(self._uri, str(mismatch))
             return None

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from inference_runtime import manifest
+from inference_runtime.engine import selection
 
 from tests.runtime.models.conftest import Fetch, cached_files
 from tests.runtime.models.object_server import Fault, ObjectServer
@@ -52,10 +53,9 @@ def test_what_the_manifest_names_is_fetched_and_served(
     files = fetch()
     assert cached_files(cache) == ["manifest.json", "optimized.onnx", "w"]
     assert files.size == sum(map(len, OPTIMIZED.values()))
-    found = manifest.served(files.path)
-    assert found.path == str(Path(files.path).parent / "optimized.onnx")
-    assert not found.options.prepack
-    manifest.load(files.path, threads=1)
+    assert files.served.path == str(Path(files.path).parent / "optimized.onnx")
+    assert not files.served.options.prepack
+    selection.load(files.served.path, threads=1)
 
 
 def test_it_is_fetched_once(server: ObjectServer, document: dict[str, Any], fetch: Fetch) -> None:
@@ -174,5 +174,5 @@ def test_a_kill_between_its_files(
 ) -> None:
     put(server, document)
     assert run(server, cache, "os", "rename", str(count)) < 0
-    manifest.load(fetch().path, threads=1)
+    selection.load(fetch().served.path, threads=1)
     assert cached_files(cache) == ["manifest.json", "optimized.onnx", "w"]

@@ -16,6 +16,7 @@ import onnxruntime
 import pytest
 from inference_runtime import manifest
 from inference_runtime.cli.main import main
+from inference_runtime.loading import Loader
 from inference_runtime.messages import Request
 from inference_runtime.optimize.recipes import RECIPES
 from inference_runtime.serving import start
@@ -116,8 +117,8 @@ def test_large_models_are_written_with_external_data_and_serve(tmp_path: Path) -
     assert optimize(path, "-o", tmp_path / "out", "--candidates", "graph", "--calls", "1") == 0
     written = document(tmp_path / "out")
     assert "model.onnx.data" in written["original"]["files"]
-    engine = manifest.load(str(tmp_path / "out" / "model.onnx"), threads=1)
-    assert list(engine.signature.inputs) == ["features"]
+    service = Loader(Settings.read({"MODEL_URI": str(tmp_path / "out" / "model.onnx")})).ahead()
+    assert list(service.signature.inputs) == ["features"]
 
 
 def test_without_samples_only_what_keeps_answers_is_tried(

@@ -23,6 +23,7 @@ from ctypes import (
     c_void_p,
     cast,
 )
+from threading import Lock
 
 from inference_runtime.engine.capi import NeedsStockEngine
 from inference_runtime.engine.options import LOG_ERRORS, disable_telemetry
@@ -149,7 +150,7 @@ class Handle:
 
 
 class Library:
-    """onnxruntime's C library, loaded and initialised once for all.
+    """onnxruntime's C library, loaded and initialised. ``load_library`` gives the process's one.
 
     The functions of the tables above are its attributes. Each raises ``OrtFailure`` where C has a
     status that is not OK, and has released that status by then.
@@ -229,6 +230,23 @@ class Library:
         self._release_status(status)
         name = _ERROR_NAMES[code] if code < len(_ERROR_NAMES) else f"error {code}"
         raise OrtFailure(name, text)
+
+
+_loading = Lock()
+_loaded: Library | None = None
+
+
+def load_library() -> Library:
+    """The process's one: loaded by the first call, and others wait for that.
+
+    Raises:
+        NeedsStockEngine: as ``find_library`` and ``Library``.
+    """
+    global _loaded
+    with _loading:
+        if _loaded is None:
+            _loaded = Library(find_library())
+        return _loaded
 
 
 def find_library(folders: Iterable[str] | None = None) -> str:

@@ -17,7 +17,7 @@ from ctypes import (
 from math import prod
 
 from inference_runtime.engine.capi import NeedsStockEngine
-from inference_runtime.engine.capi.library import Handle, Library, OrtFailure, find_library
+from inference_runtime.engine.capi.library import Handle, Library, OrtFailure, load_library
 from inference_runtime.engine.capi.mapping import MappedFile
 from inference_runtime.engine.failures import load_failure, run_failure
 from inference_runtime.engine.labels import CLASS_LABELS, column_labels, parse_labels
@@ -71,7 +71,7 @@ class CapiEngine:
 
     def __init__(self, path: str, threads: int, options: LoadOptions = DEFAULT_OPTIONS) -> None:
         mapped = _mapped(path)  # read while the library initialises
-        self._library = library = Library(find_library())
+        self._library = library = load_library()
         try:
             self._session = _open_session(library, path, mapped, threads, options)
         except OrtFailure as failure:
