@@ -1,20 +1,34 @@
-"""`make demo`: deploy app.py to an emulated AWS and let it read handwritten digits.
+"""`make demo`: deploy app.py to an emulated AWS and let it read handwritten digits; then ask its
+Cloud Run service, run here, for the same.
 
 Everything that it starts ends with it: on success, on failure, on Ctrl-C.
 """
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from cdk_inference.local import WORK_FOLDER, Emulator, LocalError, Reply, deploy, invoke, running
+from cdk_inference.local import (
+    WORK_FOLDER,
+    Emulator,
+    LocalError,
+    Reply,
+    deploy,
+    invoke,
+    running,
+    running_service,
+)
 from cdk_inference.local.processes import end_on_signals
+from cdk_inference.local.progress import step
 from rich.console import Console
 from rich.table import Table
 
 STACK = "DigitsStack"
 URL = f"{STACK}.DigitsHttpApiUrl"
+CLOUD_RUN_STACK = "CloudRunStack"
+CLOUD_RUN_SERVICE = "Digits"
 SAMPLES = Path(__file__).with_name("samples.json")
 SHOWN = 5
 SHADES = " ░▒▓█"
@@ -28,7 +42,8 @@ def main() -> int:
     try:
         with running(WORK_FOLDER / "demo") as emulator:
             deploy(emulator, console=console, stacks=[STACK])
-            read_digits(emulator, console)
+            answers = read_digits(emulator, console)
+        compare_with_cloud_run(answers, console)
     except LocalError as error:
         console.print(f"\nThe demo failed. {error}", markup=False, soft_wrap=True)
         return 1
@@ -39,13 +54,18 @@ def main() -> int:
     return 0
 
 
-def read_digits(emulator: Emulator, console: Console) -> None:
-    """Post each digit twice and show the answer; raise `LocalError` for a wrong one."""
+def read_digits(emulator: Emulator, console: Console) -> dict[str, Any]:
+    """Post each digit twice and show the answer; raise `LocalError` for a wrong one.
+
+    Returns:
+        The answers, by their requests.
+    """
+    answers = {}
     for number, sample in enumerate(samples()[:SHOWN]):
         body = request(sample)
         first, second = answer(emulator, body), answer(emulator, body)
         times = [f"{reply.seconds * 1000:.0f} ms" for reply in (first, second)]
-        reply = first.json()
+        reply = answers[body] = first.json()
         label = reply["predictions"]["label"]
         row = Table.grid(padding=(0, 3))
         row.add_row(
@@ -62,6 +82,24 @@ def read_digits(emulator: Emulator, console: Console) -> None:
         console.print(row, "")
         if label != sample["label"]:
             raise LocalError(f"The model read a {sample['label']} as a {label}.")
+    return answers
+
+
+def compare_with_cloud_run(answers: dict[str, Any], console: Console) -> None:
+    """Ask app.py's Cloud Run service for the same; raise `LocalError` for another answer."""
+    with ExitStack() as stack:
+        with step(console, "Starting the app's Cloud Run service, as its Terraform describes it"):
+            service = stack.enter_context(running_service(CLOUD_RUN_STACK, CLOUD_RUN_SERVICE))
+        replies = [service.post("/predict", body.encode()) for body in answers]
+    if [reply.json() for reply in replies] != list(answers.values()):
+        raise LocalError("The Cloud Run service answers otherwise than the function on Lambda.")
+    times = sorted(reply.seconds * 1000 for reply in replies)
+    console.print(
+        f"    The same {len(replies)} digits through Cloud Run: every answer equal to Lambda's, bit"
+        f" for bit\n    [dim]ready after {service.start_seconds:.1f} s, calls"
+        f" {times[0]:.0f} to {times[-1]:.0f} ms[/dim]\n",
+        soft_wrap=True,
+    )
 
 
 def samples() -> list[dict[str, Any]]:
@@ -103,7 +141,15 @@ The same app in an AWS account of yours (its API is public: anyone may call it):
   curl --data '{request(samples()[0])}' URL
   cdk destroy {STACK}
 
-URL is what `cdk deploy` prints as {URL}….""",
+URL is what `cdk deploy` prints as {URL}….
+
+And in a Google Cloud project of yours, with Docker and Terraform on your machine:
+
+  python3 app.py
+  export GOOGLE_CLOUD_PROJECT=PROJECT
+  terraform -chdir=cdktf.out/stacks/{CLOUD_RUN_STACK} init
+  terraform -chdir=cdktf.out/stacks/{CLOUD_RUN_STACK} apply
+  terraform -chdir=cdktf.out/stacks/{CLOUD_RUN_STACK} destroy""",
         markup=False,
         soft_wrap=True,
     )

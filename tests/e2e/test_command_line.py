@@ -193,7 +193,14 @@ def test_without_an_emulator_each_command_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["local"], ["local", "deploy"], ["local", "invoke"], ["prefetch"]],
+    [
+        [],
+        ["local"],
+        ["local", "deploy"],
+        ["local", "invoke"],
+        ["local", "run-service"],
+        ["prefetch"],
+    ],
     ids=" ".join,
 )
 def test_help_teaches(tmp_path: Path, command: list[str]) -> None:

@@ -81,12 +81,15 @@ def test_it_reads_digits_and_leaves_no_process(demo: Demo) -> None:
     assert output.count("✓ right") == 5
     assert "This is a 3, with probability 0.9" in output
     assert "cold call" in output
+    assert "The same 5 digits through Cloud Run: every answer equal to Lambda's" in output
     assert "cdk deploy DigitsStack" in output
     assert demo.survivors() == []
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["Synthesizing", "Deploying", "This is a 0"])
+@pytest.mark.parametrize(
+    "moment", ["Synthesizing", "Deploying", "This is a 0", "Starting the app's"]
+)
 def test_interrupted_it_leaves_no_process(
     demo: Demo, moment: str, signal_number: signal.Signals
 ) -> None:
