@@ -31,7 +31,8 @@ class S3ModelStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
-        _digits(self, "Fetched", ModelSource.s3(S3ModelStore(self, "Models")))
+        source = ModelSource.s3(S3ModelStore(self, "Models"), model_cache=True)
+        _digits(self, "Fetched", source)
 
 
 class EfsModelStack(Stack):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import Size, Stack
+from aws_cdk import App, Size, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Match, Template
@@ -177,7 +177,31 @@ def test_a_model_elsewhere_is_not_in_the_package(
     template = synthesize(stack)
     layers = template.find_resources("AWS::Lambda::LayerVersion")
     names = sorted(name.removeprefix("Scale")[:10] for name in layers)
-    assert names == (["Dependenci", "ModelCache"] if kind == "s3" else ["Dependenci"])
+    assert names == ["Dependenci"]
+
+
+def test_the_extension_is_a_layer_of_a_zip(stack: Stack, model: InferenceModel) -> None:
+    given = ModelSource.s3(S3ModelStore(stack, "Models"), model_cache=True)
+    MLInferenceFunction(stack, "Scale", model=model, model_source=given, packaging=Packaging.ZIP)
+    template = Template.from_stack(stack)
+    extension = only_logical_id_starting(
+        template, "AWS::Lambda::LayerVersion", "ScaleModelCacheExtension"
+    )
+    assert {"Ref": extension} in function(template)["Properties"]["Layers"]
+
+
+@pytest.mark.parametrize("model_cache", [True, False])
+def test_the_extension_is_built_into_an_image(model: InferenceModel, model_cache: bool) -> None:
+    app = App()
+    stack = Stack(app, "Stack")
+    given = ModelSource.s3(S3ModelStore(stack, "Models"), model_cache=model_cache)
+    MLInferenceFunction(stack, "Scale", model=model, model_source=given)
+    assets = Path(app.synth().directory, "Stack.assets.json").read_text()
+    (image,) = json.loads(assets)["dockerImages"].values()
+    arguments = image["source"]["dockerBuildArgs"]
+    assert (arguments.get("MODEL_CACHE_EXTENSION") == "inference-model-cache") is model_cache
+    folder = Path(app.synth().directory, image["source"]["directory"])
+    assert list((folder / "models").iterdir()) == [], "the model is elsewhere"
 
 
 def test_tmp_is_as_large_as_what_is_fetched(stack: Stack) -> None:

@@ -21,8 +21,12 @@ class ModelCacheExtension(lambda_.LayerVersion):
     file system, which goes with the process that holds it: where the extension fails or is killed,
     the runtime goes on with what has landed. The INIT phase ends when the model is there.
 
-    Afterwards it does nothing, and asks for no event but the end. It takes about 25 MB of the
-    function's memory. :meth:`ModelSource.s3` adds it, to an image too, where there are no layers.
+    Afterwards it does nothing, and asks for no event but the end. It takes 7 MB of the function's
+    memory, and 35 ms before the runtime starts. Without it the runtime fetches in threads from its
+    first line on: under AWS's own emulator on two cores, from loopback, that was 35 ms faster for a
+    model of 4 MB, and neither was faster from 16 to 300 MB. So it is for functions whose own
+    imports take long; measure yours. ``ModelSource.s3(store, model_cache=True)`` adds it, to an
+    image too, where there are no layers.
 
     The layer holds a start script. The program is in the runtime's own code, so this is for
     functions of this library, on any Python and either architecture.

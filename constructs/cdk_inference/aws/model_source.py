@@ -48,7 +48,7 @@ class ModelSource:
         return ModelSource()
 
     @staticmethod
-    def s3(store: S3ModelStore, *, model_cache: bool = True) -> ModelSource:
+    def s3(store: S3ModelStore, *, model_cache: bool = False) -> ModelSource:
         """A bucket: fetched into ``/tmp`` when an environment starts, which is sized for it.
 
         An :class:`InferenceModel` is put there when the app is deployed.
@@ -56,7 +56,8 @@ class ModelSource:
         Args:
             store: the bucket.
             model_cache: whether a process of its own fetches the model while the runtime is
-                imported: a :class:`ModelCacheExtension`. Default: yes.
+                imported: a :class:`ModelCacheExtension`. Default: no, the runtime fetches it in
+                threads from its first line on.
         """
         return _S3(store, model_cache)
 
