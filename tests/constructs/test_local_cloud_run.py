@@ -23,6 +23,7 @@ from cdk_inference.local import (
 )
 from cdk_inference.local.cloud_run_document import read_service
 from cdk_inference.local.cloud_run_front import Front
+from cdk_inference.local.processes import start_time
 
 # A container that tells its environment at /, and each of its requests at the same time at /busy.
 TELL = """
@@ -47,7 +48,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path == "/die":
             os._exit(3)
         told = {"environment": dict(os.environ), "folder": os.getcwd(), "most": most,
-                "headers": dict(self.headers)}
+                "process": os.getpid(), "headers": dict(self.headers)}
         body = json.dumps(told).encode()
         ready = path != "/ready" or "NEVER_READY" not in os.environ
         self.send_response(200 if ready else 503)
@@ -300,6 +301,16 @@ def test_a_container_that_dies_later_is_noticed(tmp_path: Path) -> None:
         assert get(service.url, "/die")[0] == 503
         with pytest.raises(LocalError, match="main ended with exit code 3"):
             check_for(10, service)
+
+
+def test_nothing_runs_on_afterwards(tmp_path: Path) -> None:
+    with run(write(tmp_path, container())) as service:
+        process = told(service.url)["process"]
+        assert start_time(process)
+    deadline = time.monotonic() + 5
+    while start_time(process) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert start_time(process) is None
 
 
 # The front
