@@ -40,6 +40,11 @@ class DataPlane:
     Attributes:
         simple: answers the simple form.
         max_request_bytes: that a body may have.
+
+    Example:
+        >>> plane = serving.start(Settings.read({"MODEL_URI": "models/digits/digits.onnx"}))
+        >>> plane.invoke({"features": [0.0] * 64}, "request-1")["model_version"]
+        '1'
     """
 
     def __init__(self, repository: ModelRepository, settings: Settings) -> None:

@@ -21,6 +21,9 @@ class Request:
         cancellation: ends the run from another thread, where the host has deadlines.
         received: when the request was whole, on the ``time.perf_counter`` clock, where it then
             waits for its turn.
+
+    Example:
+        >>> Request("POST", "/predict", {}, b'{"features": [1, 2, 3]}', "request-1")
     """
 
     __slots__ = ("body", "cancellation", "headers", "method", "path", "received", "request_id")
@@ -52,6 +55,9 @@ class Reply:
         headers: by lower-case name.
         body: the bytes; UTF-8 text unless ``is_binary``.
         is_binary: whether an envelope that holds text only must encode the body.
+
+    Example:
+        >>> Reply(200, {"content-type": "application/json"}, b'{"status": "ok"}')
     """
 
     __slots__ = ("body", "headers", "is_binary", "status")

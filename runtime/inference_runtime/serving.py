@@ -30,6 +30,11 @@ def start(settings: Settings | None = None) -> DataPlane:
     Raises:
         InvalidSettings: an environment variable holds a value that is not allowed.
         ModelNotLoaded: the model is missing, broken, or not servable.
+
+    Example:
+        >>> plane = start(Settings.read({"MODEL_URI": "models/digits/digits.onnx"}))
+        >>> plane.handle(Request("GET", "/health", {}, b"", "1")).status
+        200
     """
     try:
         plane = prepare(settings or Settings.read())

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 
 
 class Packaging(Enum):
-    """How a function's code reaches Lambda."""
+    """How a function's code reaches Lambda.
+
+    Example:
+        >>> MLInferenceFunction(stack, "Model", model=model, packaging=Packaging.ZIP)
+    """
 
     IMAGE = "image"
     """A container image, built by Docker at deploy. Up to 10 GB."""

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 class Bindings(Enum):
-    """One of the two families of packages, by the package that holds its ``TerraformStack``."""
+    """One of the two families of packages, by the package that holds its ``TerraformStack``.
+
+    Example:
+        >>> Bindings.CDKTN.core.TerraformStack
+        <class 'cdktn.TerraformStack'>
+    """
 
     CDKTF = "cdktf"
     """Archived in December 2025. Its provider for Google Cloud is 6.50.0 for good."""

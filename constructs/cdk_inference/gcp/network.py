@@ -7,7 +7,11 @@ from enum import Enum
 
 
 class Ingress(Enum):
-    """Which networks requests may come from. Who may send them is another matter: IAM."""
+    """Which networks requests may come from. Who may send them is another matter: IAM.
+
+    Example:
+        >>> CloudRunService(stack, "Model", model=model, image=image, ingress=Ingress.INTERNAL)
+    """
 
     ALL = "INGRESS_TRAFFIC_ALL"
     """The internet, too."""
@@ -20,7 +24,11 @@ class Ingress(Enum):
 
 
 class Egress(Enum):
-    """What leaves an instance through the VPC."""
+    """What leaves an instance through the VPC.
+
+    Example:
+        >>> VpcAccess("shop", "shop-europe-west1", egress=Egress.ALL_TRAFFIC)
+    """
 
     PRIVATE_RANGES_ONLY = "PRIVATE_RANGES_ONLY"
     """What goes to private addresses; the rest goes to the internet directly."""

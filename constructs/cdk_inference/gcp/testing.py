@@ -63,7 +63,12 @@ def stable_document(stack: Any) -> dict[str, Any]:
 
 
 def document(stack: Any) -> dict[str, Any]:
-    """What would be written as ``cdk.tf.json``, its constructs validated."""
+    """What would be written as ``cdk.tf.json``, its constructs validated.
+
+    Example:
+        >>> document(stack)["resource"].keys()
+        dict_keys(['google_service_account', 'google_cloud_run_v2_service'])
+    """
     text = bindings_of(stack).core.Testing.synth(stack, True)
     content: dict[str, Any] = json.loads(text)
     return content

@@ -49,6 +49,11 @@ class RunningService:
         notes: what is not as the document says, a sentence each.
         start_seconds: from the first container's start to the last one's readiness.
         check: raises `LocalError` if a container has ended meanwhile.
+
+    Example:
+        >>> with running_service("Shop", "Digits") as service:
+        ...     service.post("/predict", b'{"features": [1, 2, 3]}').json()
+        {'predictions': 0, 'model_version': '1'}
     """
 
     url: str

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -72,8 +73,9 @@ def deploy(
     """
     assembly = (emulator.folder / "cdk.out").resolve()
     left_out = _synthesize(emulator, console, app, assembly)
-    for omission in left_out:
-        console.print(f"  left out: {omission}", highlight=False, markup=False, soft_wrap=True)
+    for stack, omissions in left_out.items():
+        line = f"  left out of {stack}: {_summary(omissions)}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     account, regions = _target(assembly)
     environments = [f"aws://{account}/{region}" for region in regions]
     with step(console, "Preparing the emulated account (cdk bootstrap)") as detail:
@@ -93,7 +95,9 @@ def deploy(
             env=_environment(emulator, account),
             on_line=detail,
         )
-    return Deployment(emulator, _add_outputs(emulator, made), left_out)
+    return Deployment(
+        emulator, _add_outputs(emulator, made), list(chain.from_iterable(left_out.values()))
+    )
 
 
 def outputs(emulator: Emulator) -> Outputs:
@@ -147,8 +151,12 @@ def _environment(emulator: Emulator, account: str) -> dict[str, str]:
 
 def _synthesize(
     emulator: Emulator, console: Console, app: str | None, assembly: Path
-) -> list[Omission]:
-    """Synthesize into ``assembly``, and leave out of it what the emulator does not know."""
+) -> dict[str, list[Omission]]:
+    """Synthesize into ``assembly``, and leave out of it what the emulator does not know.
+
+    Returns:
+        What was left out of each stack that has such.
+    """
     _clear(assembly)
     with step(console, "Synthesizing the app (cdk synth)") as detail:
         cdk_cli.run(
@@ -175,15 +183,25 @@ def _clear(assembly: Path) -> None:
             entry.unlink()
 
 
-def _leave_out_unsupported(assembly: Path, supported: Collection[str]) -> list[Omission]:
-    left_out: list[Omission] = []
+def _leave_out_unsupported(
+    assembly: Path, supported: Collection[str]
+) -> dict[str, list[Omission]]:
+    left_out = {}
     for folder in _assemblies(assembly):
         for file in sorted(folder.glob("*.template.json")):
             template, omissions = without_unsupported(json.loads(file.read_text()), supported)
             if omissions:
                 file.write_text(json.dumps(template, indent=1))
-                left_out += omissions
+                left_out[file.name.removesuffix(".template.json")] = omissions
     return left_out
+
+
+def _summary(omissions: Sequence[Omission]) -> str:
+    """One line: the types that the emulator does not know, and how much else goes with them."""
+    types = sorted({omission.type for omission in omissions if omission.needs is None})
+    dependants = sum(omission.needs is not None for omission in omissions)
+    rest = f"; {dependants} more that need them" if dependants else ""
+    return f"{', '.join(types)}: unknown to the emulator{rest}"
 
 
 def _assemblies(assembly: Path) -> Iterator[Path]:
