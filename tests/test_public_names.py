@@ -1,4 +1,4 @@
-"""What is public explains itself: by a docstring with an example, and one for each public method."""
+"""What is public explains itself: a docstring with an example, each public method described."""
 
 from __future__ import annotations
 

@@ -183,9 +183,7 @@ def _clear(assembly: Path) -> None:
             entry.unlink()
 
 
-def _leave_out_unsupported(
-    assembly: Path, supported: Collection[str]
-) -> dict[str, list[Omission]]:
+def _leave_out_unsupported(assembly: Path, supported: Collection[str]) -> dict[str, list[Omission]]:
     left_out = {}
     for folder in _assemblies(assembly):
         for file in sorted(folder.glob("*.template.json")):
