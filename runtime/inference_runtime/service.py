@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from inference_runtime.tensor import BYTES, Tensor, pack_elements
 
 TYPE_CHECKING = False
@@ -71,10 +73,8 @@ class InferenceService:
 
 
 def _zeros(spec: TensorSpec) -> Tensor:
-    shape = [size if isinstance(size, int) else 1 for size in spec.shape]
-    count = 1
-    for size in shape:
-        count *= size
+    shape = spec.sizes()
+    count = prod(shape)
     if spec.datatype is BYTES:
         return Tensor(BYTES, shape, pack_elements([b""] * count))
     return Tensor(spec.datatype, shape, bytes(count * spec.datatype.itemsize))

@@ -33,6 +33,21 @@ class TensorSpec:
         self.shape = tuple(shape)
         self.optional = optional
 
+    def sizes(self, rows: int = 1) -> list[int]:
+        """The dimensions of a small tensor that fits.
+
+        Args:
+            rows: of the first dimension, where it has any size; all other such have size 1.
+
+        Example:
+            >>> from inference_runtime.tensor import FP32
+            >>> TensorSpec("pixels", FP32, ["batch", None, 64]).sizes(rows=3)
+            [3, 1, 64]
+        """
+        return [
+            d if isinstance(d, int) else 1 if index else rows for index, d in enumerate(self.shape)
+        ]
+
     def __str__(self) -> str:
         dimensions = ", ".join("?" if d is None else str(d) for d in self.shape)
         return f"{self.datatype}[{dimensions}]"

@@ -66,3 +66,10 @@ def test_an_unknown_output_is_refused() -> None:
     SIGNATURE.check_outputs(["label"])
     with pytest.raises(InvalidInput, match="unknown output 'score'; the outputs are 'label'"):
         SIGNATURE.check_outputs(["score"])
+
+
+def test_a_small_tensor_has_the_rows_that_are_asked_for_where_their_number_is_free() -> None:
+    assert TensorSpec("x", FP32, ["batch", None, 64]).sizes() == [1, 1, 64]
+    assert TensorSpec("x", FP32, ["batch", None, 64]).sizes(rows=3) == [3, 1, 64]
+    assert TensorSpec("x", FP32, [2, "width"]).sizes(rows=3) == [2, 1]
+    assert TensorSpec("x", FP32, []).sizes(rows=3) == []

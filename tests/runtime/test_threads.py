@@ -15,28 +15,52 @@ def test_lambda_gives_one_thread_for_each_whole_vcpu(memory_mb: int, expected: i
     assert threads.intra_op_threads(threads.vcpus(memory_mb)) == expected
 
 
+V2 = "cpu.max"
+QUOTA, PERIOD = "cpu.cfs_quota_us", "cpu.cfs_period_us"
+
+
+@pytest.fixture
+def cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the hierarchies are mounted; no process is in any of them, and 64 CPUs are visible."""
+    monkeypatch.setattr(threads, "_MOUNT", str(tmp_path))
+    monkeypatch.setattr(threads, "_OWN_GROUPS", str(tmp_path / "own"))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
+    return tmp_path
+
+
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("own", "files", "expected"),
     [
-        ("50000 100000\n", 0.5),
-        ("150000 100000\n", 1.5),
-        ("max 100000\n", None),
-        ("nonsense", None),
-        ("", None),
+        ("0::/", {V2: "50000 100000\n"}, 0.5),
+        ("0::/", {V2: "150000 100000\n"}, 1.5),
+        ("0::/", {V2: "max 100000\n"}, 64),
+        ("0::/", {V2: "nonsense"}, 64),
+        ("0::/", {}, 64),
+        ("", {V2: "50000 100000\n"}, 64),
+        # A group of its own, and a limit above it.
+        ("0::/pod/app", {f"pod/app/{V2}": "200000 100000\n"}, 2),
+        ("0::/pod/app", {f"pod/app/{V2}": "max 100000\n", f"pod/{V2}": "300000 100000\n"}, 3),
+        ("0::/pod/app", {f"pod/app/{V2}": "400000 100000", f"pod/{V2}": "300000 100000"}, 3),
+        # A container that sees the host's path, and its own group as the root.
+        ("0::/docker/1234", {V2: "50000 100000\n"}, 0.5),
+        # Version 1.
+        ("4:cpu,cpuacct:/\n9:name=systemd:/",
+         {f"cpu/{QUOTA}": "58000\n", f"cpu/{PERIOD}": "100000\n"}, 0.58),
+        ("4:cpuacct,cpu:/app\n0::/app",
+         {f"cpu/app/{QUOTA}": "250000\n", f"cpu/app/{PERIOD}": "100000\n"}, 2.5),
+        ("4:cpu:/", {f"cpu/{QUOTA}": "-1\n", f"cpu/{PERIOD}": "100000\n"}, 64),
+        ("4:cpuset:/", {f"cpu/{QUOTA}": "50000\n", f"cpu/{PERIOD}": "100000\n"}, 64),
     ],
-)
-def test_the_cgroup_quota_is_read(
-    text: str, expected: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+)  # fmt: skip
+def test_the_least_of_all_cgroup_quotas_counts(
+    own: str, files: dict[str, str], expected: float, cgroups: Path
 ) -> None:
-    file = tmp_path / "cpu.max"
-    file.write_text(text)
-    monkeypatch.setattr(threads, "_CGROUP_QUOTA", str(file))
-    visible = len(os.sched_getaffinity(0))
-    assert threads.vcpus(None) == min(visible, expected or visible)
+    (cgroups / "own").write_text(own)
+    for name, text in files.items():
+        (cgroups / name).parent.mkdir(parents=True, exist_ok=True)
+        (cgroups / name).write_text(text)
+    assert threads.vcpus(None) == expected
 
 
-def test_without_cgroups_the_affinity_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threads, "_CGROUP_QUOTA", str(tmp_path / "missing"))
-    assert threads.vcpus(None) == len(os.sched_getaffinity(0))
+def test_without_cgroups_the_affinity_counts(cgroups: Path) -> None:
+    assert threads.vcpus(None) == 64

@@ -8,6 +8,7 @@ on the thread of the first of them. So there is no delay to set and no thread to
 from __future__ import annotations
 
 import random
+from math import prod
 from threading import Event, Lock
 
 from inference_runtime import fusion
@@ -234,10 +235,8 @@ def _sample(spec: TensorSpec, rows: int, generator: random.Random) -> Tensor:
     """Random values that models can take: fractions for floats, 0 and 1 for all else."""
     from inference_runtime.codecs import nested  # only the probe needs it
 
-    shape = [rows, *(size if isinstance(size, int) else 1 for size in spec.shape[1:])]
-    count = 1
-    for size in shape:
-        count *= size
+    shape = spec.sizes(rows)
+    count = prod(shape)
     if spec.datatype is BYTES:
         return Tensor(BYTES, shape, pack_elements([b"a"] * count))
     draw = generator.random if spec.datatype.kind == "float" else lambda: generator.getrandbits(1)

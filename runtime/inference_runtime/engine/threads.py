@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 MEGABYTES_PER_VCPU = 1769
 
-_CGROUP_QUOTA = "/sys/fs/cgroup/cpu.max"
+# cgroups(7): the groups of this process in each hierarchy, and where those are mounted.
+_OWN_GROUPS = "/proc/self/cgroup"
+_MOUNT = "/sys/fs/cgroup"
 
 
 def vcpus(lambda_memory_mb: int | None) -> float:
@@ -22,7 +28,7 @@ def vcpus(lambda_memory_mb: int | None) -> float:
     visible = float(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    return min(visible, _cgroup_quota(_CGROUP_QUOTA) or visible)
+    return min([visible, *_cgroup_quotas()])
 
 
 def intra_op_threads(available: float) -> int:
@@ -30,11 +36,36 @@ def intra_op_threads(available: float) -> int:
     return max(1, int(available))
 
 
-def _cgroup_quota(path: str) -> float | None:
-    """The processors that cgroup v2 grants, or ``None`` where it sets no limit."""
+def _cgroup_quotas() -> Iterator[float]:
+    """The processors that each of this process's groups grants, where it sets a limit."""
+    for line in _read(_OWN_GROUPS).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            yield from _quotas(_MOUNT, path, "cpu.max", "")
+        elif "cpu" in controllers.split(","):
+            yield from _quotas(f"{_MOUNT}/cpu", path, "cpu.cfs_quota_us", "cpu.cfs_period_us")
+
+
+def _quotas(mount: str, path: str, quota_file: str, period_file: str) -> Iterator[float]:
+    """Those of a group and of all above it. In a container its own group may be the mount itself,
+    whatever ``path`` says.
+    """
+    while True:
+        folder = mount + path
+        text = _read(f"{folder}/{quota_file}")
+        if period_file:
+            text += _read(f"{folder}/{period_file}")
+        quota, _, period = text.strip().replace("\n", " ").partition(" ")
+        if quota.isdecimal() and period.isdecimal():  # else "max", -1, or no such group here
+            yield int(quota) / int(period)
+        if not path.strip("/"):
+            return
+        path = path.rpartition("/")[0]
+
+
+def _read(path: str) -> str:
     try:
         with open(path) as file:
-            quota, period = file.read().split()
-    except (OSError, ValueError):
-        return None
-    return None if quota == "max" else int(quota) / int(period)
+            return file.read()
+    except OSError:
+        return ""

@@ -55,10 +55,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _load(plane: DataPlane) -> None:
+    jsonio.import_orjson()  # Meanwhile the model loads, and no request will wait for it.
     try:
         plane.repository.load_all()
     except BaseException as error:
         code = getattr(error, "code", InferenceError.code)
         log_exception("start failed", error, error=code, detail=str(error))
         os._exit(1)  # Nothing is served yet, and sys.exit would end this thread alone.
-    jsonio.import_orjson()  # Here, so that no request waits for it.
