@@ -30,7 +30,8 @@ NAMES = {"model": "m", "version": "1"}
 MODEL = "/v2/models/{model}"
 VERSION = "/v2/models/{model}/versions/{version}"
 OPERATIONS = {
-    ("POST", "/predict"), ("GET", "/health"), ("GET", "/metrics"), ("GET", "/openapi.json"),
+    ("POST", "/predict"), ("POST", "/models/{model}/predict"),
+    ("GET", "/health"), ("GET", "/metrics"), ("GET", "/openapi.json"),
     ("GET", "/ping"), ("POST", "/invocations"),
     ("GET", "/v2"), ("GET", "/v2/health/live"), ("GET", "/v2/health/ready"),
     ("GET", "/v2/models/stats"), ("POST", "/v2/repository/index"),

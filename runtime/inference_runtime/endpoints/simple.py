@@ -1,4 +1,4 @@
-"""``POST /predict`` and ``GET /health``."""
+"""``POST /predict``, ``POST /models/{model}/predict`` and ``GET /health``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from inference_runtime.exchange import Exchange
     from inference_runtime.jsonio import Json
     from inference_runtime.messages import Reply
-    from inference_runtime.repository import ModelRepository
+    from inference_runtime.repository import Entry, ModelRepository
     from inference_runtime.settings import Settings
 
 
 class SimpleEndpoints:
-    """The simple form, for the repository's default model.
+    """The simple form, for the repository's default model and for each by its name.
 
     Args:
         repository: the models.
@@ -39,12 +39,18 @@ class SimpleEndpoints:
         """The paths that are answered here."""
         return (
             Route("POST", self._settings.predict_path, self.predict),
+            Route("POST", "/models/{model}/predict", self.predict_by_name),
             Route("GET", "/health", self.health),
         )
 
     def predict(self, exchange: Exchange) -> Reply:
         """A prediction: see ``codecs.simple``."""
         return json_reply(self.answer_object(jsonio.loads(exchange.body), exchange))
+
+    def predict_by_name(self, exchange: Exchange) -> Reply:
+        """A prediction of the model that the path names, in its latest version."""
+        entry = self._repository.find(exchange.parameters["model"])
+        return json_reply(exchange.answer(self._read(jsonio.loads(exchange.body), exchange, entry)))
 
     def health(self, exchange: Exchange) -> Reply:
         """Who is here: the model's name and version.
@@ -65,12 +71,22 @@ class SimpleEndpoints:
         return exchange.answer(self.read_object(payload, exchange))
 
     def read_object(self, payload: Json, exchange: Exchange) -> ModelCall:
-        """A parsed request as a call of the model.
+        """A parsed request as a call of the default model.
 
         Raises:
             InferenceError: as ``SimpleForm.decode``, or the pipeline.
         """
-        exchange.entry = entry = self._repository.default
+        return self._read(payload, exchange, self._repository.default)
+
+    def error_body(self, error: InferenceError, request_id: str) -> Json:
+        """``{"error": {"code", "message"}}``, with the request's id when the fault is ours."""
+        body: dict[str, Json] = {"code": error.code, "message": str(error)}
+        if error.fault == "server":
+            body["request_id"] = request_id
+        return {"error": body}
+
+    def _read(self, payload: Json, exchange: Exchange, entry: Entry) -> ModelCall:
+        exchange.entry = entry
         signature = entry.ready_service().signature
         if self._pipeline is not None:
             from inference_runtime.codecs.pipeline import PipelineForm
@@ -80,10 +96,3 @@ class SimpleEndpoints:
         form = SimpleForm(signature, entry.version, self._settings.non_finite)
         call = form.decode(payload)
         return ModelCall(entry, call.inputs, lambda outputs: form.encode(call, outputs))
-
-    def error_body(self, error: InferenceError, request_id: str) -> Json:
-        """``{"error": {"code", "message"}}``, with the request's id when the fault is ours."""
-        body: dict[str, Json] = {"code": error.code, "message": str(error)}
-        if error.fault == "server":
-            body["request_id"] = request_id
-        return {"error": body}

@@ -61,6 +61,16 @@ def test_any_version_answers_when_asked(repository: Path) -> None:
     assert {model["state"] for model in index} == {READY}
 
 
+def test_the_simple_form_names_a_model_in_its_path(repository: Path) -> None:
+    plane = serve(repository, MODEL_NAME="b")
+    body = {"inputs": {"a": [[1, 2]], "b": [[3, 4]]}}
+    named = answer(send(plane, "POST", "/models/a/predict", body))
+    default = answer(send(plane, "POST", "/predict", body))
+    assert (named["model_version"], default["model_version"]) == ("2", "1")
+    unknown = send(plane, "POST", "/models/d/predict", body)
+    assert (unknown.status, answer(unknown)["error"]["code"]) == (404, "NOT_FOUND")
+
+
 def test_where_memory_is_bounded_only_the_default_is_loaded_at_start(repository: Path) -> None:
     plane = serve(repository, models=2, MODEL_NAME="b")
     assert in_memory(plane) == ["b/1"]
