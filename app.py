@@ -10,6 +10,7 @@ import aws_cdk as cdk
 import cdktn
 
 from stacks.cloud_run import CloudRunGpuStack, CloudRunStack
+from stacks.cloud_run_edge import CloudRunEdgeStack
 from stacks.digits import DigitsStack
 from stacks.model_stores import EfsModelStack, S3FilesModelStack, S3ModelStack
 from stacks.warm import KeepWarmStack, ProvisionedStack, SnapStartStack
@@ -28,6 +29,10 @@ for stack in (
 aws.synth()
 
 google_cloud = cdktn.App()
-for stack in (CloudRunStack, CloudRunGpuStack):
+for stack in (
+    CloudRunStack,
+    CloudRunGpuStack,
+    CloudRunEdgeStack,
+):
     stack(google_cloud, stack.__name__)
 google_cloud.synth()

@@ -145,6 +145,21 @@ CLOUD_RUN_RTX_PRO_6000: Final = GpuLimits(
     cuda=13,
 )
 
+# Load balancers: https://cloud.google.com/compute/docs/naming-resources,
+# https://cloud.google.com/load-balancing/docs/quotas#ssl_certificates
+GOOGLE_COMPUTE_NAME_LENGTH: Final = 63
+GOOGLE_CERTIFICATE_DOMAINS: Final = 100
+
+# The seconds in which Cloud Armor counts a client's requests.
+# https://cloud.google.com/compute/docs/reference/rest/v1/securityPolicies
+CLOUD_ARMOR_INTERVALS: Final = (
+    *(10, 30, 60, 120, 180, 240, 270, 300),
+    *(600, 900, 1_200, 1_800, 2_700, 3_600),
+)
+
+# https://cloud.google.com/cdn/docs/caching#cache-modes
+CLOUD_CDN_AGE: Final = Limit(1, 31_622_400, "seconds", "Cloud CDN")
+
 # https://cloud.google.com/functions/docs/runtime-support#python
 CLOUD_FUNCTION_PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13")
 CLOUD_FUNCTION_DEFAULT_PYTHON: Final = "3.13"

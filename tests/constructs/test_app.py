@@ -57,7 +57,11 @@ def test_the_same_call_synthesizes_google_cloud(assembly: Path) -> None:
     settings = json.loads((ROOT / "cdktf.json").read_text())
     assert (settings["app"], settings["output"]) == ("python3 app.py", "cdktf.out")
     manifest = json.loads((assembly / "cdktf.out" / "manifest.json").read_text())
-    assert manifest["stacks"].keys() == {"CloudRunStack", "CloudRunGpuStack"}
+    assert manifest["stacks"].keys() == {
+        "CloudRunStack",
+        "CloudRunGpuStack",
+        "CloudRunEdgeStack",
+    }
     for stack in manifest["stacks"].values():
         document = json.loads((assembly / "cdktf.out" / stack["synthesizedStackPath"]).read_text())
         assert check_document(document, Bindings.CDKTN) == []

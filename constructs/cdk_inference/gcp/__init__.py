@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from cdk_inference.gcp.cloud_function_service import CloudFunctionService
     from cdk_inference.gcp.cloud_run_gpu_service import CloudRunGpuService
     from cdk_inference.gcp.cloud_run_service import CloudRunService
+    from cdk_inference.gcp.edge_protection import EdgeProtection, RateLimit, WafRule
     from cdk_inference.gcp.gpu import Gpu, TensorRt
     from cdk_inference.gcp.model_source import ModelSource
     from cdk_inference.gcp.network import Egress, Ingress, VpcAccess
+    from cdk_inference.gcp.precomputed_predictions import PrecomputedPredictions
     from cdk_inference.gcp.runtime_image_repository import RuntimeImageRepository
     from cdk_inference.gcp.secret import Secret
+    from cdk_inference.gcp.service_edge import ServiceEdge
     from cdk_inference.gcp.startup_probe import StartupProbe
     from cdk_inference.gcp.traffic import TrafficShare
 
@@ -32,16 +35,21 @@ __all__ = [
     "CloudFunctionService",
     "CloudRunGpuService",
     "CloudRunService",
+    "EdgeProtection",
     "Egress",
     "Gpu",
     "Ingress",
     "ModelSource",
+    "PrecomputedPredictions",
+    "RateLimit",
     "RuntimeImageRepository",
     "Secret",
+    "ServiceEdge",
     "StartupProbe",
     "TensorRt",
     "TrafficShare",
     "VpcAccess",
+    "WafRule",
 ]
 
 _HOMES = {
@@ -49,16 +57,21 @@ _HOMES = {
     "CloudFunctionService": "cloud_function_service",
     "CloudRunGpuService": "cloud_run_gpu_service",
     "CloudRunService": "cloud_run_service",
+    "EdgeProtection": "edge_protection",
     "Egress": "network",
     "Gpu": "gpu",
     "Ingress": "network",
     "ModelSource": "model_source",
+    "PrecomputedPredictions": "precomputed_predictions",
+    "RateLimit": "edge_protection",
     "RuntimeImageRepository": "runtime_image_repository",
     "Secret": "secret",
+    "ServiceEdge": "service_edge",
     "StartupProbe": "startup_probe",
     "TensorRt": "gpu",
     "TrafficShare": "traffic",
     "VpcAccess": "network",
+    "WafRule": "edge_protection",
 }
 
 

@@ -105,6 +105,7 @@ class CloudRun(Construct):
     service_account: Final[Any]
     model: Final[InferenceModel]
     region: Final[str]
+    ingress: Final[Ingress]
     url: Final[str]
 
     def __init__(
@@ -140,6 +141,7 @@ class CloudRun(Construct):
         run = bindings.google("cloud_run_v2_service")
         self.model = model
         self.region = region
+        self.ingress = ingress
         name = name or unique_name(self, CLOUD_RUN_NAME_LENGTH)
         source = model_source or ModelSource.baked()
         environment, secrets, labels = environment or {}, secrets or {}, labels or {}

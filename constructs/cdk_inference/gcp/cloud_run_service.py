@@ -41,6 +41,7 @@ class CloudRunService(CloudRun):
             is the model's bucket and the secrets, and nothing else.
         model: what it serves.
         region: where.
+        ingress: from where it is reached.
         url: of the service; predictions are posted to ``{url}/predict``.
 
     Raises:

@@ -1,0 +1,59 @@
+"""The digits model on Google Cloud, twice, behind one load balancer on a domain of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cdk_inference import InferenceModel
+from cdk_inference.gcp import (
+    CloudRunService,
+    EdgeProtection,
+    Ingress,
+    RateLimit,
+    RuntimeImageRepository,
+    ServiceEdge,
+)
+from cdktn import TerraformStack
+from cdktn_provider_google.provider import GoogleProvider
+
+if TYPE_CHECKING:
+    from constructs import Construct
+
+_MODEL: Final = Path(__file__).parents[1] / "models" / "digits" / "digits.onnx"
+_REGION: Final = "europe-west1"
+
+
+class CloudRunEdgeStack(TerraformStack):
+    """Two services, ``/`` and ``/candidate``, for everyone who sends no more than 100 requests in
+    ten seconds.
+
+    Example:
+        >>> CloudRunEdgeStack(cdktn.App(), "CloudRunEdgeStack")
+    """
+
+    def __init__(self, scope: Construct, id: str) -> None:
+        super().__init__(scope, id)
+        GoogleProvider(self, "Google", region=_REGION)
+        model = InferenceModel.from_file(_MODEL)
+        image = RuntimeImageRepository(self, "Images", region=_REGION).build("Digits", model=model)
+        services = {
+            path: CloudRunService(
+                self,
+                name,
+                model=model,
+                image=image,
+                region=_REGION,
+                ingress=Ingress.INTERNAL_AND_LOAD_BALANCER,
+            )
+            for path, name in {"/": "Digits", "/candidate": "Candidate"}.items()
+        }
+        for service in services.values():
+            service.allow_unauthenticated()
+        ServiceEdge(
+            self,
+            "Edge",
+            domains=["digits.example.org"],
+            services=services,
+            protection=EdgeProtection(rate_limit=RateLimit(100, seconds=10)),
+        )
