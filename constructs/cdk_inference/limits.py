@@ -167,6 +167,9 @@ CLOUD_FUNCTION_NAME_LENGTH: Final = 62
 GOOGLE_BUCKET_NAME_LENGTH: Final = 63
 GOOGLE_PROJECT_ID_LENGTH: Final = 30
 
+# Or none at all: https://cloud.google.com/storage/docs/soft-delete
+CLOUD_STORAGE_SOFT_DELETE_DAYS: Final = Limit(7, 90, "days", "Cloud Storage")
+
 # Set by Cloud Run, and refused by it in a service's own environment.
 # https://cloud.google.com/run/docs/container-contract#services-env-vars
 CLOUD_RUN_RESERVED_ENVIRONMENT: Final = frozenset(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cdk_inference.gcp.cloud_run_service import CloudRunService
     from cdk_inference.gcp.edge_protection import EdgeProtection, RateLimit, WafRule
     from cdk_inference.gcp.gpu import Gpu, TensorRt
+    from cdk_inference.gcp.model_bucket import ModelBucket
     from cdk_inference.gcp.model_source import ModelSource
     from cdk_inference.gcp.network import Egress, Ingress, VpcAccess
     from cdk_inference.gcp.precomputed_predictions import PrecomputedPredictions
@@ -39,6 +40,7 @@ __all__ = [
     "Egress",
     "Gpu",
     "Ingress",
+    "ModelBucket",
     "ModelSource",
     "PrecomputedPredictions",
     "RateLimit",
@@ -61,6 +63,7 @@ _HOMES = {
     "Egress": "network",
     "Gpu": "gpu",
     "Ingress": "network",
+    "ModelBucket": "model_bucket",
     "ModelSource": "model_source",
     "PrecomputedPredictions": "precomputed_predictions",
     "RateLimit": "edge_protection",
