@@ -37,16 +37,23 @@ class Served:
         original: the model's own file.
         path: the file to load, which may be the same.
         options: what makes the fastest runs.
-        measured: whether a manifest says so.
+        unpacked_start: whether the first answer was measured to come sooner without prepacking.
     """
 
-    __slots__ = ("measured", "options", "original", "path")
+    __slots__ = ("options", "original", "path", "unpacked_start")
 
-    def __init__(self, original: str, path: str = "", options: LoadOptions | None = None) -> None:
+    def __init__(
+        self,
+        original: str,
+        path: str = "",
+        options: LoadOptions = DEFAULT_OPTIONS,
+        *,
+        unpacked_start: bool = False,
+    ) -> None:
         self.original = original
         self.path = path or original
-        self.options = options or DEFAULT_OPTIONS
-        self.measured = options is not None
+        self.options = options
+        self.unpacked_start = unpacked_start
 
 
 class Promise:
@@ -57,9 +64,10 @@ class Promise:
         files: size and SHA-256 of each of its files, by name.
         original_files: the same of the original.
         options: how the session is made.
+        unpacked_start: as ``Served`` has it.
     """
 
-    __slots__ = ("file", "files", "options", "original_files")
+    __slots__ = ("file", "files", "options", "original_files", "unpacked_start")
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         load = document["load"]
@@ -67,6 +75,7 @@ class Promise:
         self.files: Mapping[str, Mapping[str, Any]] = document["served"]["files"]
         self.original_files: Mapping[str, Mapping[str, Any]] = document["original"]["files"]
         self.options = LoadOptions(optimize_graph=load["optimize_graph"], prepack=load["prepack"])
+        self.unpacked_start: bool = load["unpacked_start"]
         _check_names((*self.files, *self.original_files))
         for expected in self.files.values():
             if not (expected["size"] > 0 and expected["sha256"]):
@@ -210,7 +219,12 @@ def _served(text: bytes, folder: str, name: str) -> Served:
     if os.path.exists(path):
         check_files(promise.original_files, folder, whole=False)
     check_files(promise.files, folder, whole=False)
-    return Served(path, os.path.join(folder, promise.file), promise.options)
+    return Served(
+        path,
+        os.path.join(folder, promise.file),
+        promise.options,
+        unpacked_start=promise.unpacked_start,
+    )
 
 
 def _check_names(names: Iterable[str]) -> None:

@@ -32,7 +32,7 @@ def write(folder: Path, file: str = "optimized.onnx", **changes: Any) -> None:
             "files": {"model.onnx": entry(folder / "model.onnx")},
         },
         "served": {"file": file, "files": {file: entry(folder / file)}},
-        "load": {"optimize_graph": False, "prepack": False},
+        "load": {"optimize_graph": False, "prepack": False, "unpacked_start": True},
         "onnxruntime": onnxruntime.__version__,
         "instruction_set": None,
     }

@@ -30,7 +30,9 @@ from tests.runtime.conftest import ReadLog, Start
 from tests.runtime.manifests import write
 
 PLAIN = Served("model.onnx")
-PACKED_IS_FASTER = Served("model.onnx", "optimized.ort", LoadOptions(optimize_graph=False))
+COMPILED = LoadOptions(optimize_graph=False)
+PACKED_IS_FASTER = Served("model.onnx", "optimized.ort", COMPILED, unpacked_start=True)
+UNPACKED_IS_LATER = Served("model.onnx", "optimized.ort", COMPILED)
 PACKED_IS_NOT = Served("model.onnx", "optimized.ort", LoadOptions(prepack=False))
 ON_LAMBDA = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024"}
 
@@ -68,6 +70,7 @@ class TestChoice:
             ({"INFERENCE_PROFILE": "memory"}, PACKED_IS_FASTER, False, None),
             ({"INFERENCE_PROFILE": "cold"}, PLAIN, True, None),
             ({"INFERENCE_PROFILE": "cold"}, PACKED_IS_FASTER, False, True),
+            ({"INFERENCE_PROFILE": "cold"}, UNPACKED_IS_LATER, True, None),
             ({"INFERENCE_PROFILE": "cold"}, PACKED_IS_NOT, False, None),
             ({"INFERENCE_PROFILE": "cold", "INFERENCE_PACK_AFTERWARDS": "off"},
              PACKED_IS_FASTER, False, None),
@@ -201,7 +204,11 @@ def compiled(tmp_path: Path) -> str:
     """A model's path, with a compiled form beside it whose packed weights answer faster."""
     onnx.save(bench.perceptron(), tmp_path / "model.onnx")
     to_ort_format(str(tmp_path / "model.onnx"), str(tmp_path / "optimized.ort"))
-    write(tmp_path, "optimized.ort", load={"optimize_graph": False, "prepack": True})
+    write(
+        tmp_path,
+        "optimized.ort",
+        load={"optimize_graph": False, "prepack": True, "unpacked_start": True},
+    )
     return str(tmp_path / "model.onnx")
 
 

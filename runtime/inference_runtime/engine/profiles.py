@@ -36,14 +36,14 @@ class Profile:
     def options(self, served: Served) -> tuple[LoadOptions, LoadOptions | None]:
         """How a model is loaded, and how once more after the first answer.
 
-        Of a model that was not measured it is not known what it loses unpacked (8-bit convolutions
-        take several times as long), nor is it loaded twice in a short time.
+        Without a measurement it is not known what a model loses unpacked: 8-bit convolutions take
+        several times as long.
         """
         fastest = served.options.replace(arena=self.keeps_memory)
         unpacked = fastest.replace(prepack=False)
         if self.packs == NEVER:
             return unpacked, None
-        if self.packs == AFTERWARDS and served.measured and fastest.prepack:
+        if self.packs == AFTERWARDS and served.unpacked_start and fastest.prepack:
             return unpacked, fastest
         return fastest, None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 
 from inference_runtime.engine.options import LoadOptions
 from inference_runtime.optimize import lambda_cost, model_file
@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     from inference_runtime.optimize.measure import Timing
 
 ORIGINAL: Final = "original"
+# Times this close are equal on a machine with any noise.
+NEAR: Final = 1.1
 
 
 @dataclass
 class Candidate:
-    """A model that may be served.
+    """A model that may be served, measured with its weights packed for faster runs and without.
 
     Attributes:
         name: of the recipe, or ``original``.
         path: its file.
-        options: how it is loaded.
+        optimize_graph: whether onnxruntime optimises it at load.
         choosable: whether it may be served.
+        lossy: whether its answers differ from the original's by more than rounding.
         this_processor: whether it is tied to this processor's instruction set.
-        timing: as measured; ``None`` until then, and where it failed.
+        timing: with packed weights; ``None`` until measured, and where it failed.
+        unpacked: without; ``None`` likewise, and where its answers may not be served.
         accuracy: against the original; ``None`` until measured, and where it failed.
         rejected: why it is not served; empty where it may be.
         size_bytes: of all its files.
@@ -38,10 +42,12 @@ class Candidate:
 
     name: str
     path: str
-    options: LoadOptions
+    optimize_graph: bool = True
     choosable: bool = True
+    lossy: bool = False
     this_processor: bool = False
     timing: Timing | None = None
+    unpacked: Timing | None = None
     accuracy: Accuracy | None = None
     rejected: str = ""
     size_bytes: int = field(init=False)
@@ -52,16 +58,53 @@ class Candidate:
         self.compressed_bytes = model_file.compressed_size(self.path)
 
     @property
-    def subject(self) -> Subject:
-        """What is to be measured."""
-        return Subject(self.name, self.path, self.options)
+    def subjects(self) -> tuple[Subject, Subject]:
+        """What is to be measured: packed, and not."""
+        options = LoadOptions(optimize_graph=self.optimize_graph)
+        return (
+            Subject(self.name, self.path, options),
+            Subject(f"{self.name}-unpacked", self.path, options.replace(prepack=False)),
+        )
+
+    @property
+    def prepack(self) -> bool:
+        """Whether packed weights make runs faster."""
+        if self.timing is None or self.unpacked is None:
+            return True
+        return self.timing.run_ms * NEAR < self.unpacked.run_ms
+
+    @property
+    def unpacked_start(self) -> bool:
+        """Whether the first answer comes sooner from weights that are not packed."""
+        if self.timing is None or self.unpacked is None:
+            return False
+        return not self.prepack or self.unpacked.start_ms < self.timing.start_ms
+
+    @property
+    def start(self) -> Timing | None:
+        """The timing that has the sooner first answer."""
+        return self.unpacked if self.unpacked_start else self.timing
+
+    @property
+    def steady(self) -> Timing | None:
+        """The timing that has the faster runs."""
+        return self.timing if self.prepack else self.unpacked
+
+    def instance_ms(self, calls: int) -> float:
+        """The milliseconds of an instance's life: the first answer, and ``calls`` more of one row.
+
+        Without a measurement it is infinite.
+        """
+        if self.start is None or self.steady is None:
+            return inf
+        return self.start.start_ms + calls * self.steady.run_ms
 
     def costs(self, threads: int) -> dict[int, float]:
         """US dollars for a million calls on Lambda by memory size; empty where not measured."""
-        if self.timing is None:
+        if self.steady is None:
             return {}
         return lambda_cost.cost_per_million(
-            self.timing.latency_ms[1][50], self.timing.peak_bytes, threads
+            self.steady.latency_ms[1][50], self.steady.peak_bytes, threads
         )
 
     def figures(self, threads: int) -> dict[str, Any]:
@@ -70,8 +113,9 @@ class Candidate:
             "name": self.name,
             "size_bytes": self.size_bytes,
             "compressed_bytes": self.compressed_bytes,
-            "optimize_graph": self.options.optimize_graph,
-            "prepack": self.options.prepack,
+            "optimize_graph": self.optimize_graph,
+            "prepack": self.prepack,
+            "unpacked_start": self.unpacked_start,
             "rejected": self.rejected,
         }
         if self.timing is not None:
@@ -86,6 +130,13 @@ class Candidate:
                 "lambda_usd_per_million_calls": {
                     str(memory): cost for memory, cost in self.costs(threads).items()
                 },
+            }
+        if self.unpacked is not None:
+            figures["unpacked"] = {
+                "load_ms": round(self.unpacked.load_ms, 3),
+                "first_ms": round(self.unpacked.first_ms, 3),
+                "p50_ms": round(self.unpacked.latency_ms[1][50], 4),
+                "peak_bytes": self.unpacked.peak_bytes,
             }
         if self.accuracy is not None:
             figures |= {

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from inference_runtime.optimize.accuracy import compare
+from inference_runtime.optimize.candidate import NEAR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Final
 
     from inference_runtime.optimize.accuracy import Accuracy
     from inference_runtime.optimize.candidate import Candidate
     from inference_runtime.optimize.measure import Outcome
-
-# Candidates this close are equal on a machine with any noise; the safer one is taken.
-_NEAR: Final = 1.1
 
 
 class Tolerance:
@@ -49,7 +46,7 @@ def judge(
 ) -> None:
     """Note in each candidate what was measured of it, and why it is not served."""
     for candidate in candidates:
-        outcome = outcomes[candidate.name]
+        outcome, unpacked = (outcomes[subject.name] for subject in candidate.subjects)
         candidate.timing = outcome.timing
         if outcome.timing is None:
             candidate.rejected = f"it cannot run: {outcome.failure}"
@@ -60,21 +57,30 @@ def judge(
             candidate.rejected = str(error)
             continue
         candidate.rejected = tolerance.objection(candidate.accuracy)
+        if unpacked.timing is not None:
+            accuracy = compare(original.answers, unpacked.answers)
+            candidate.unpacked = None if tolerance.objection(accuracy) else unpacked.timing
         if not candidate.choosable:
             candidate.rejected = "for information"
 
 
 def choose(candidates: Sequence[Candidate], calls: int) -> Candidate:
-    """The candidate with the least ``Timing.instance_ms``; of those within 10 %, the first given.
+    """The candidate with the least ``instance_ms``.
+
+    Of those within 10 % of it, one that is not lossy is taken where there is one; of these, the one
+    that starts first; and of those within 10 % of that, the first given.
 
     Args:
         candidates: from the safest to the least; at least one that is measured and not rejected.
         calls: that an instance answers in its life.
     """
-    lives = [
-        (candidate.timing.instance_ms(calls), candidate)
-        for candidate in candidates
-        if candidate.timing is not None and not candidate.rejected
-    ]
-    best = min(life for life, _ in lives)
-    return next(candidate for life, candidate in lives if life <= best * _NEAR)
+    allowed = [c for c in candidates if c.start is not None and not c.rejected]
+    near = _near(allowed, [candidate.instance_ms(calls) for candidate in allowed])
+    exact = [candidate for candidate in near if not candidate.lossy] or near
+    return _near(exact, [candidate.instance_ms(0) for candidate in exact])[0]
+
+
+def _near(candidates: Sequence[Candidate], times: Sequence[float]) -> list[Candidate]:
+    """Those whose time is the least, or as good as that."""
+    enough = min(times) * NEAR
+    return [c for c, time in zip(candidates, times, strict=True) if time <= enough]

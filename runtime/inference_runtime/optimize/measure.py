@@ -73,10 +73,13 @@ class Timing:
             ``{1: {50: 0.2, 95: 0.3, 99: 0.4}, …}``.
         peak_bytes: the most memory that a process held, interpreter and library included; the
             median of the rounds.
+        start_ms: load and first run, of the quietest round: what other processes add says nothing
+            of the model.
+        run_ms: a run of one row: the median of the quietest round.
     """
 
     __slots__ = (
-        "_start_ms", "_typical_run_ms", "engine", "first_ms", "latency_ms", "load_ms", "peak_bytes",
+        "engine", "first_ms", "latency_ms", "load_ms", "peak_bytes", "run_ms", "start_ms",
     )  # fmt: skip
 
     def __init__(self, results: Sequence[Mapping[str, Any]]) -> None:
@@ -88,17 +91,8 @@ class Timing:
             int(rows): _percentiles([ms for r in results for ms in r["latencies_ms"][rows]])
             for rows in results[0]["latencies_ms"]
         }
-        self._start_ms: float = min(result["load_ms"] + result["first_ms"] for result in results)
-        self._typical_run_ms: float = min(
-            statistics.median(r["latencies_ms"]["1"]) for r in results
-        )
-
-    def instance_ms(self, calls: int) -> float:
-        """The milliseconds of an instance's life: load, first run, and ``calls`` more of one row.
-
-        Of each the quietest round's: what other processes add says nothing of the model.
-        """
-        return self._start_ms + calls * self._typical_run_ms
+        self.start_ms: float = min(result["load_ms"] + result["first_ms"] for result in results)
+        self.run_ms: float = min(statistics.median(r["latencies_ms"]["1"]) for r in results)
 
 
 class Outcome:
@@ -190,6 +184,7 @@ def _run(job: dict[str, Any], subject: Subject, answers: str | None, folder: str
         json.dump(
             job | {
                 "model": subject.model, "answers": answers,
+                "batches": _batches(job["batches"], subject),
                 "optimize_graph": subject.options.optimize_graph,
                 "prepack": subject.options.prepack,
             },
@@ -204,6 +199,11 @@ def _run(job: dict[str, Any], subject: Subject, answers: str | None, folder: str
         raise _Failed(_reason(finished))
     # A warning in the log may come before the result.
     return json.loads(finished.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def _batches(batches: dict[str, str], subject: Subject) -> dict[str, str]:
+    """Weights that are not packed are for the first answers, and those are of one row."""
+    return batches if subject.options.prepack else dict([next(iter(batches.items()))])
 
 
 def _reason(finished: subprocess.CompletedProcess[str]) -> str:

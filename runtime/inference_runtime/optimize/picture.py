@@ -20,9 +20,9 @@ _SERVED, _ALLOWED, _REJECTED = "#1a7f5a", "#6b8fb3", "#c9c9c9"
 
 _PANELS: Final[Sequence[tuple[str, Callable[[Candidate], float], Callable[[float], str]]]] = (
     ("size", lambda c: float(c.size_bytes), lambda v: size(int(v))),
-    ("load + first run, ms", lambda c: c.timing.load_ms + c.timing.first_ms if c.timing else 0,
+    ("load + first run, ms", lambda c: c.start.load_ms + c.start.first_ms if c.start else 0,
      milliseconds),
-    ("latency p50, 1 row, ms", lambda c: c.timing.latency_ms[1][50] if c.timing else 0,
+    ("latency p50, 1 row, ms", lambda c: c.steady.latency_ms[1][50] if c.steady else 0,
      milliseconds),
     ("peak memory", lambda c: float(c.timing.peak_bytes) if c.timing else 0,
      lambda v: size(int(v))),

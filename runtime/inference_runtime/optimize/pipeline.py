@@ -6,7 +6,6 @@ import os
 import tempfile
 from dataclasses import dataclass, field
 
-from inference_runtime.engine.options import DEFAULT_OPTIONS, LoadOptions
 from inference_runtime.optimize import model_file, publication, source
 from inference_runtime.optimize import samples as sample_files
 from inference_runtime.optimize.candidate import ORIGINAL, Candidate
@@ -87,7 +86,7 @@ class Result:
         samples: what was measured on.
         candidates: all that were made, the original first.
         skipped: why others were not made, by name.
-        variants: ways to load the chosen one, as measured.
+        variants: forms in which the chosen one may be loaded, as measured.
         chosen: of ``candidates``, the one that serves.
         served: of ``variants``, how it is loaded.
     """
@@ -150,7 +149,7 @@ def _original(path: str, folder: str) -> Candidate:
     os.mkdir(place)
     copy = os.path.join(place, publication.MODEL_FILE)
     model_file.write(model_file.read(path), copy)
-    return Candidate(ORIGINAL, copy, DEFAULT_OPTIONS)
+    return Candidate(ORIGINAL, copy)
 
 
 def _make(
@@ -181,8 +180,9 @@ def _candidate(recipe: Recipe, workshop: Workshop, folder: str) -> Candidate:
     MAKERS[recipe.name](workshop, path)
     _check_signature(path, workshop.original)
     return Candidate(
-        recipe.name, path, _load_options(path, recipe), recipe.choosable, recipe.this_processor
-    )
+        recipe.name, path, _optimize_at_load(path, recipe),
+        recipe.choosable, recipe.lossy, recipe.this_processor,
+    )  # fmt: skip
 
 
 def _check_signature(path: str, original: str) -> None:
@@ -197,12 +197,10 @@ def _names_and_types(path: str) -> list[tuple[str, str]]:
     return [(spec.name, spec.datatype.name) for spec in specs]
 
 
-def _load_options(path: str, recipe: Recipe) -> LoadOptions:
+def _optimize_at_load(path: str, recipe: Recipe) -> bool:
     """Whether onnxruntime has something left to optimise: standard operators, convolutions."""
     convolutions = has_operator(model_file.read(path, weights=False), "Conv")
-    return LoadOptions(
-        optimize_graph=recipe.name == "slim" or (convolutions and not recipe.this_processor)
-    )
+    return recipe.name == "slim" or (convolutions and not recipe.this_processor)
 
 
 def _measure(
@@ -218,29 +216,16 @@ def _measure(
 
 
 def _variants(chosen: Candidate, folder: str) -> list[Candidate]:
-    """The ways to load the chosen candidate; the one that was measured already is the first."""
+    """The forms in which the chosen candidate may be loaded; that of before is the first."""
     ort = os.path.join(_new_folder(folder, "ort"), publication.OPTIMIZED_ORT_FILE)
     to_ort_format(chosen.path, ort)
-    ways = [(chosen.path, optimize) for optimize in _ways(chosen.options.optimize_graph)]
+    forms = [("ONNX", chosen.path, False), ("ORT format", ort, False)]
+    if chosen.optimize_graph:
+        forms.insert(0, ("ONNX, optimised at load", chosen.path, True))
     return [
-        Candidate(
-            _way(path, optimize, prepack), path,
-            LoadOptions(optimize_graph=optimize, prepack=prepack),
-            this_processor=chosen.this_processor,
-        )
-        for path, optimize in [*ways, (ort, False)]
-        for prepack in (True, False)
-    ]  # fmt: skip
-
-
-def _ways(optimize_graph: bool) -> list[bool]:
-    return [True, False] if optimize_graph else [False]
-
-
-def _way(path: str, optimize_graph: bool, prepack: bool) -> str:
-    form = "ORT format" if path.endswith(".ort") else "ONNX"
-    optimised = ", optimised at load" if optimize_graph else ""
-    return f"{form}{optimised}, {'prepacked' if prepack else 'not prepacked'}"
+        Candidate(name, path, optimize, this_processor=chosen.this_processor)
+        for name, path, optimize in forms
+    ]
 
 
 def _tune(
@@ -252,7 +237,7 @@ def _tune(
     progress: Progress,
 ) -> Candidate:
     tuning = _new_folder(folder, "tuning")
-    outcomes = _outcomes("Measuring ways to load", variants, samples, task, tuning, progress)
+    outcomes = _outcomes("Measuring forms", variants, samples, task, tuning, progress)
     judge(variants, outcomes, reference, task.tolerance)
     return choose(variants, task.calls)
 
@@ -265,8 +250,8 @@ def _outcomes(
     folder: str,
     progress: Progress,
 ) -> dict[str, Outcome]:
-    progress.step(text, len(candidates) * task.effort.rounds)
-    subjects = [candidate.subject for candidate in candidates]
+    subjects = [subject for candidate in candidates for subject in candidate.subjects]
+    progress.step(text, len(subjects) * task.effort.rounds)
     return measure(subjects, samples, task.effort, folder, progress.advance)
 
 

@@ -94,8 +94,9 @@ def _manifest(
         "original": {"file": original[0], "files": _files(folder, original)},
         "served": {"file": served[0], "files": _files(folder, served)},
         "load": {
-            "optimize_graph": served_candidate.options.optimize_graph,
-            "prepack": served_candidate.options.prepack,
+            "optimize_graph": served_candidate.optimize_graph,
+            "prepack": served_candidate.prepack,
+            "unpacked_start": served_candidate.unpacked_start,
         },
         "onnxruntime": onnxruntime.__version__,
         "instruction_set": instruction_set() if served_candidate.this_processor else None,

@@ -57,8 +57,8 @@ def _table(title: str, candidates: Sequence[Candidate], columns: Sequence[Column
 _START: Final[Sequence[Column]] = (
     ("size", lambda c: size(c.size_bytes)),
     ("zipped", lambda c: size(c.compressed_bytes)),
-    ("load ms", lambda c: milliseconds(c.timing.load_ms) if c.timing else _NONE),
-    ("first run ms", lambda c: milliseconds(c.timing.first_ms) if c.timing else _NONE),
+    ("load ms", lambda c: milliseconds(c.start.load_ms) if c.start else _NONE),
+    ("first run ms", lambda c: milliseconds(c.start.first_ms) if c.start else _NONE),
     ("peak memory", lambda c: size(c.timing.peak_bytes) if c.timing else _NONE),
     ("engine", lambda c: c.timing.engine if c.timing else _NONE),
 )
@@ -78,8 +78,15 @@ _ANSWERS: Final[Sequence[Column]] = (
 
 _WAYS: Final[Sequence[Column]] = (
     *_START[2:5],
-    ("p50 ms", lambda c: milliseconds(c.timing.latency_ms[1][50]) if c.timing else _NONE),
+    ("p50 ms", lambda c: milliseconds(c.steady.latency_ms[1][50]) if c.steady else _NONE),
+    ("weights are packed", lambda c: _packing(c)),
 )
+
+
+def _packing(candidate: Candidate) -> str:
+    if not candidate.prepack:
+        return "never"
+    return "after the first answer" if candidate.unpacked_start else "at load"
 
 
 def _latency(result: Result) -> list[Column]:

@@ -38,7 +38,7 @@ def document(server: ObjectServer) -> dict[str, Any]:
         "instruction_set": None,
         "original": {"file": "m.onnx", "files": described(("m.onnx", server.objects[ORIGINAL]))},
         "served": {"file": "optimized.onnx", "files": described(*files)},
-        "load": {"optimize_graph": False, "prepack": False},
+        "load": {"optimize_graph": False, "prepack": False, "unpacked_start": True},
     }
 
 
