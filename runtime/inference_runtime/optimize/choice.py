@@ -8,10 +8,13 @@ from inference_runtime.optimize.candidate import NEAR
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Final
 
     from inference_runtime.optimize.accuracy import Accuracy
     from inference_runtime.optimize.candidate import Candidate
     from inference_runtime.optimize.measure import Outcome
+
+_NEAR_MS: Final = 1.0
 
 
 class Tolerance:
@@ -67,8 +70,9 @@ def judge(
 def choose(candidates: Sequence[Candidate], calls: int) -> Candidate:
     """The candidate with the least ``instance_ms``.
 
-    Of those within 10 % of it, one that is not lossy is taken where there is one; of these, the one
-    that starts first; and of those within 10 % of that, the first given.
+    Of those that are near it, one that is not lossy is taken where there is one; of these, the one
+    that starts first; and of those near that, the first given. Near is within 10 %, or within a
+    millisecond, which is about what a manifest takes to be read.
 
     Args:
         candidates: from the safest to the least; at least one that is measured and not rejected.
@@ -81,6 +85,5 @@ def choose(candidates: Sequence[Candidate], calls: int) -> Candidate:
 
 
 def _near(candidates: Sequence[Candidate], times: Sequence[float]) -> list[Candidate]:
-    """Those whose time is the least, or as good as that."""
-    enough = min(times) * NEAR
+    enough = max(min(times) * NEAR, min(times) + _NEAR_MS)
     return [c for c, time in zip(candidates, times, strict=True) if time <= enough]

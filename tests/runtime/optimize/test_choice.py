@@ -53,6 +53,7 @@ def test_calls_weigh_the_start_against_the_speed(tmp_path: Path) -> None:
 def test_of_equals_the_safer_is_taken(tmp_path: Path) -> None:
     assert choose(candidates(tmp_path, (109, 0), (100, 0)), calls=1).name == "0"
     assert choose(candidates(tmp_path, (111, 0), (100, 0)), calls=1).name == "1"
+    assert choose(candidates(tmp_path, (1.9, 0), (1, 0)), calls=1).name == "0"
 
 
 def test_of_equal_lives_the_one_with_exact_answers_is_taken_and_then_the_first_to_start(
