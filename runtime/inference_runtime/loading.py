@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from inference_runtime.engine import Engine
     from inference_runtime.engine.options import LoadOptions
+    from inference_runtime.engine.providers import Providers
     from inference_runtime.manifest import Served
     from inference_runtime.models import FoundModel
     from inference_runtime.settings import Settings
@@ -42,6 +43,7 @@ class Loader:
         self._settings = settings
         self.profile = profile_of(settings)
         self.threads = settings.threads or intra_op_threads(vcpus(settings.lambda_memory_mb))
+        self._providers = None if settings.on_cpu else _providers(settings)
         self.models = find_models(settings)
         default = [model for model in self.models if model.name == self.models[0].name][-1]
         self.ahead = LoadAhead(lambda: self.load(default, lambda _size: None))
@@ -75,7 +77,8 @@ class Loader:
         return self._load(served, options)
 
     def _load(self, served: Served, options: LoadOptions) -> Engine:
-        return selection.load(served.path, self.threads, self._settings.engine, options)
+        engine = self._settings.engine
+        return selection.load(served.path, self.threads, engine, options, self._providers)
 
     def _with_layers(self, engine: Engine) -> Engine:
         settings = self._settings
@@ -84,3 +87,13 @@ class Loader:
         from inference_runtime.engine.layers import add_layers  # few starts need them
 
         return add_layers(engine, settings)
+
+
+def _providers(settings: Settings) -> Providers:
+    from inference_runtime.engine.providers import Providers  # few processes have others
+
+    return Providers(
+        settings.providers,
+        require_gpu=settings.require_gpu,
+        tensorrt_cache_dir=settings.tensorrt_cache_dir,
+    )

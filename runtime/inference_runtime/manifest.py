@@ -84,11 +84,15 @@ class Promise:
             raise Mismatch(f"{self.file} is none of the files that it was made for")
 
 
-def served(path: str) -> Served:
+def served(path: str, *, on_cpu: bool = True) -> Served:
     """What to load for the model at ``path``, by the manifest beside it.
 
     Without a manifest, and where it does not hold here, that is ``path`` itself; in the second
     case a line in the log says why.
+
+    Args:
+        path: of the model.
+        on_cpu: whether it runs on the CPU alone.
 
     Example:
         >>> served("models/digits/digits.onnx").path
@@ -101,7 +105,7 @@ def served(path: str) -> Served:
     except FileNotFoundError:
         return Served(path)
     try:
-        return _served(text, folder, name)
+        return _served(text, folder, name, on_cpu)
     except Mismatch as mismatch:
         log_original_serves(path, str(mismatch))
         return Served(path)
@@ -190,8 +194,13 @@ def log_original_serves(path: str, reason: str) -> None:
     log("WARNING", "the original model serves, unoptimised", model_path=path, reason=reason)
 
 
-def read_promise(text: bytes, name: str) -> Promise | None:
+def read_promise(text: bytes, name: str, *, on_cpu: bool) -> Promise | None:
     """What a manifest holds for the model ``name`` beside it; ``None`` if it is of another.
+
+    Args:
+        text: of the manifest.
+        name: of the model's file.
+        on_cpu: whether it runs on the CPU alone.
 
     Raises:
         Mismatch: it is broken, or made for other circumstances than these.
@@ -204,14 +213,14 @@ def read_promise(text: bytes, name: str) -> Promise | None:
             raise Mismatch(f"its version is {document['manifest_version']}, not {MANIFEST_VERSION}")
         if document["original"]["file"] != name:
             return None
-        _check_circumstances(document)
+        _check_circumstances(document, on_cpu)
         return Promise(document)
     except (InferenceError, KeyError, TypeError) as error:
         raise Mismatch(f"{MANIFEST_FILE} is no manifest: {error!r}") from error
 
 
-def _served(text: bytes, folder: str, name: str) -> Served:
-    promise = read_promise(text, name)
+def _served(text: bytes, folder: str, name: str, on_cpu: bool) -> Served:
+    promise = read_promise(text, name, on_cpu=on_cpu)
     path = os.path.join(folder, name)
     if promise is None:
         return Served(path)
@@ -233,7 +242,9 @@ def _check_names(names: Iterable[str]) -> None:
             raise Mismatch(f"{name} is outside the manifest's folder")
 
 
-def _check_circumstances(document: Mapping[str, Any]) -> None:
+def _check_circumstances(document: Mapping[str, Any], on_cpu: bool) -> None:
+    if not on_cpu:
+        raise Mismatch("it was optimised and measured on the CPU, and this runs elsewhere too")
     installed = onnxruntime_version()
     if document["onnxruntime"] != installed:
         raise Mismatch(

@@ -53,7 +53,8 @@ def prepare(settings: Settings) -> DataPlane:
     Raises:
         ModelNotLoaded: ``MODEL_URI`` names a repository that cannot be listed or holds no model.
     """
-    Thread(target=selection.preload, args=(settings.engine,), daemon=True).start()
+    engine = settings.engine if settings.on_cpu else selection.STOCK
+    Thread(target=selection.preload, args=(engine,), daemon=True).start()
     from inference_runtime.loading import Loader
 
     loader = Loader(settings)

@@ -177,6 +177,13 @@ def _some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
     return parse
 
 
+def _providers(text: str) -> tuple[str, ...]:
+    chosen = _some_of(CPU, *GPU_PROVIDERS, "openvino")(text)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError
+    return chosen
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -189,6 +196,10 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 DEFAULT_MODEL_NAME: Final = "model"
 MODEL_SCHEMES: Final = ("file", "s3", "gs", "az", "https", "http")
 DEFAULT_PORT: Final = 8080
+# Execution providers of onnxruntime.
+CPU: Final = "cpu"
+TENSORRT: Final = "tensorrt"
+GPU_PROVIDERS: Final = frozenset({"cuda", TENSORRT})
 _PORTS: Final = "a port from 0 to 65535"
 # Values of AWS_LAMBDA_INITIALIZATION_TYPE.
 ON_DEMAND: Final = "on-demand"
@@ -262,6 +273,25 @@ VARIABLES: Final = (
         "What runs the model. capi: onnxruntime's C library, for models of numbers and booleans,"
         " which starts in a fraction of the time; stock: its Python package, for every model; auto:"
         " capi where it can, else stock, and the log says why.",
+    ),
+    Variable(
+        "INFERENCE_PROVIDERS", "providers", _providers, CPU,
+        "cpu, cuda, tensorrt and openvino, each once at most, separated by commas",
+        "onnxruntime's execution providers, the preferred one first. What is not there or cannot"
+        " run the model is left out, and the log says why. Where cpu is not named, the model is"
+        " served only if every node of it runs on the others. Others than cpu need the engine stock"
+        " and a build of onnxruntime that has them, and serve the original of an optimised model.",
+    ),
+    Variable(
+        "INFERENCE_REQUIRE_GPU", "require_gpu", _is_on, "off", "on or off",
+        "Whether the start fails where neither cuda nor tensorrt can be used, instead of serving on"
+        " the CPU.",
+    ),
+    Variable(
+        "INFERENCE_TENSORRT_CACHE_DIR", "tensorrt_cache_dir", _optional_path, "",
+        "a path that starts with /",
+        "Where TensorRT keeps the engines that it builds, which takes minutes, for the next start:"
+        " a folder for each model and version of onnxruntime. Empty: nowhere.",
     ),
     Variable(
         "INFERENCE_THREADS", "threads", _auto_or_positive, "auto", "auto, or a whole number from 1",
@@ -514,6 +544,9 @@ class Settings:
     fetch_timeout_seconds: float
     predict_path: str
     engine: str
+    providers: tuple[str, ...]
+    require_gpu: bool
+    tensorrt_cache_dir: str
     threads: int | None
     profile: str
     pack_afterwards: bool
@@ -561,6 +594,11 @@ class Settings:
         return next((port for port in ports if port is not None), DEFAULT_PORT)
 
     @property
+    def on_cpu(self) -> bool:
+        """Whether models run on onnxruntime's own execution provider alone, that of the CPU."""
+        return self.providers == (CPU,)
+
+    @property
     def starts_for_a_caller(self) -> bool:
         """Whether a caller waits while this process starts: on AWS Lambda, on demand."""
         on_lambda = self.lambda_memory_mb is not None or self.lambda_runtime_api != ""
@@ -592,6 +630,11 @@ class Settings:
                 setattr(settings, variable.attribute, variable.parse(text))
             except ValueError:
                 problems.append(f"{variable.name} is {text!r}; it takes {variable.allowed}")
+        if not problems and settings.require_gpu and GPU_PROVIDERS.isdisjoint(settings.providers):
+            problems.append(
+                f"INFERENCE_REQUIRE_GPU is on, but INFERENCE_PROVIDERS is"
+                f" {','.join(settings.providers)!r}: name cuda or tensorrt there, or turn it off"
+            )
         if problems:
             raise InvalidSettings("; ".join(problems))
         settings.platform = platform_variables(given)

@@ -76,8 +76,14 @@ def answers(layer: Path, *requests: str, **variables: str) -> list[tuple[int, di
     return [(status, body) for status, body in json.loads(result.stdout.splitlines()[-1])]
 
 
-def test_every_variable_that_constructs_set_is_a_setting_of_the_runtime() -> None:
-    assert {variable.name for variable in VARIABLES} >= contract.RESERVED_ENVIRONMENT
+def test_every_variable_that_constructs_name_is_a_setting_of_the_runtime() -> None:
+    named = {
+        value
+        for value in vars(contract).values()
+        if isinstance(value, str) and value.startswith(("INFERENCE_", "MODEL_"))
+    }
+    assert named > contract.RESERVED_ENVIRONMENT
+    assert named <= {variable.name for variable in VARIABLES}
 
 
 def test_the_predict_path_has_the_same_default_on_both_sides() -> None:

@@ -103,6 +103,12 @@ def test_where_it_does_not_hold_the_original_serves_and_the_log_says_why(
     assert reason in line["reason"]
 
 
+def test_what_was_measured_on_the_cpu_serves_there_only(folder: Path, capsys: Any) -> None:
+    model = str(folder / "model.onnx")
+    assert manifest.served(model, on_cpu=False).path == model
+    assert "measured on the CPU" in json.loads(capsys.readouterr().out)["reason"]
+
+
 def unknown_operator() -> bytes:
     made = scaled(OPTIMIZED)
     made.graph.node[0].op_type = "Unknown"

@@ -81,7 +81,7 @@ class CloudRunGpuService(CloudRun):
         )
         environment = {
             PROVIDERS: "cuda,cpu" if tensorrt is None else "tensorrt,cuda,cpu",
-            REQUIRE_GPU: str(require_gpu).lower(),
+            REQUIRE_GPU: "on" if require_gpu else "off",
         }
         volumes = []
         if tensorrt is not None and tensorrt.engine_bucket is not None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from inference_runtime.engine import Engine
     from inference_runtime.engine.options import LoadOptions
+    from inference_runtime.engine.providers import Providers
 
 AUTO: Final = "auto"
 CAPI: Final = "capi"
@@ -20,7 +21,11 @@ STOCK: Final = "stock"
 
 
 def load(
-    path: str, threads: int, choice: str = AUTO, options: LoadOptions = DEFAULT_OPTIONS
+    path: str,
+    threads: int,
+    choice: str = AUTO,
+    options: LoadOptions = DEFAULT_OPTIONS,
+    providers: Providers | None = None,
 ) -> Engine:
     """Load a model into the engine that fits it.
 
@@ -31,15 +36,21 @@ def load(
             ``capi`` for models of tensors on a tested version of onnxruntime, and says in the log
             why where it takes ``stock``.
         options: how the session is made.
+        providers: what it runs on; ``stock`` alone has others than the CPU. Default: the CPU.
 
     Raises:
         ModelNotLoaded: the file cannot be read, is no model that can be served, or the chosen
-            engine cannot serve it here.
+            engine or ``providers`` cannot serve it here.
 
     Example:
         >>> engine = load("models/digits/digits.onnx", threads=1)  # doctest: +SKIP
     """
-    if choice != STOCK:
+    if providers is not None and choice == CAPI:
+        raise ModelNotLoaded(
+            "INFERENCE_ENGINE is 'capi', which runs on the CPU alone, and INFERENCE_PROVIDERS names"
+            " more: take the engine 'auto' or 'stock', or the provider 'cpu' alone"
+        )
+    if providers is None and choice != STOCK:
         from inference_runtime.engine.capi.session import CapiEngine  # after the library's start
 
         try:
@@ -48,7 +59,7 @@ def load(
             if choice == CAPI:
                 raise ModelNotLoaded(f"{path} cannot be served by capi: {reason}") from reason
             _log_choice(str(reason))
-    return _load_stock(path, threads, options)
+    return _load_stock(path, threads, options, providers)
 
 
 def preload(choice: str = AUTO) -> None:
@@ -66,7 +77,9 @@ def preload(choice: str = AUTO) -> None:
         return
 
 
-def _load_stock(path: str, threads: int, options: LoadOptions) -> Engine:
+def _load_stock(
+    path: str, threads: int, options: LoadOptions, providers: Providers | None
+) -> Engine:
     try:
         from inference_runtime.engine.stock import StockEngine
     except ImportError as error:
@@ -74,7 +87,7 @@ def _load_stock(path: str, threads: int, options: LoadOptions) -> Engine:
             f"{path} needs the stock engine, but the packages onnxruntime and numpy are not"
             f" installed: {error}"
         ) from error
-    return StockEngine(path, threads, options)
+    return StockEngine(path, threads, options, providers)
 
 
 def _log_choice(reason: str) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from inference_runtime.engine import Cancellation
     from inference_runtime.engine.options import LoadOptions
+    from inference_runtime.engine.providers import Providers
     from inference_runtime.tensor import Label
 
 _DATATYPES = {
@@ -48,7 +49,7 @@ _ONNX_BFLOAT16 = 16
 
 
 class StockEngine:
-    """A session of the ``onnxruntime`` package on the CPU.
+    """A session of the ``onnxruntime`` package.
 
     The graph is optimised at load. A classifier's class labels come from a ZipMap's keys or from
     the model's metadata property ``class_labels``, a JSON list.
@@ -57,17 +58,24 @@ class StockEngine:
         path: the ONNX file; external data are found beside it.
         threads: threads of one run.
         options: how the session is made.
+        providers: what it runs on. Default: the CPU.
 
     Raises:
-        ModelNotLoaded: the file cannot be read or is no model that can be served; the message
-            says which and why.
+        ModelNotLoaded: the file cannot be read or is no model that can be served, or not by
+            ``providers``; the message says which and why.
     """
 
-    def __init__(self, path: str, threads: int, options: LoadOptions = DEFAULT_OPTIONS) -> None:
+    def __init__(
+        self,
+        path: str,
+        threads: int,
+        options: LoadOptions = DEFAULT_OPTIONS,
+        providers: Providers | None = None,
+    ) -> None:
         try:
-            self._session = ort.InferenceSession(
-                path, _session_options(threads, options), providers=["CPUExecutionProvider"]
-            )
+            self._session = _open_session(path, threads, options, providers)
+        except ModelNotLoaded:
+            raise
         except Exception as error:
             raise load_failure(path, _message(error)) from error
         self.signature = _signature(self._session, path)
@@ -110,6 +118,21 @@ class StockEngine:
         if isinstance(value, list):
             return _zipmap_tensor(value)
         return to_tensor(value, datatype, column_labels(self._labels, datatype, value.shape))
+
+
+def _open_session(
+    path: str, threads: int, options: LoadOptions, providers: Providers | None
+) -> ort.InferenceSession:
+    def make(chosen: Sequence[Any], config: Mapping[str, str]) -> ort.InferenceSession:
+        session_options = _session_options(threads, options)
+        for key, value in config.items():
+            session_options.add_session_config_entry(key, value)
+        # The package's own fall-back prints, and would go on without the GPU after one failed run.
+        return ort.InferenceSession(path, session_options, providers=chosen, enable_fallback=0)
+
+    if providers is None:
+        return make(["CPUExecutionProvider"], {})
+    return providers.open_session(path, ort.get_available_providers(), make)
 
 
 def _session_options(threads: int, options: LoadOptions) -> ort.SessionOptions:

@@ -20,9 +20,16 @@ def check_files(path: str, expected: str) -> None:
     Raises:
         ModelNotLoaded: as ``check_digest`` and ``external_data``.
     """
-    folder = os.path.dirname(path)
-    external = {name: _sha256(os.path.join(folder, name)) for name in external_data(path, path)}
-    check_digest(path, _sha256(path), external, expected)
+    check_digest(path, *_digests(path), expected)
+
+
+def digest(path: str) -> str:
+    """The digest of a model on this machine; it is read whole.
+
+    Raises:
+        ModelNotLoaded: as ``external_data``.
+    """
+    return _combined(*_digests(path))
 
 
 def check_digest(uri: str, own: str, external: Mapping[str, str], expected: str) -> None:
@@ -40,15 +47,25 @@ def check_digest(uri: str, own: str, external: Mapping[str, str], expected: str)
     Raises:
         ModelNotLoaded: it is another.
     """
-    found = own
-    if external:
-        listing = sorted({**external, MODEL_FILE: own}.items())
-        found = sha256("".join(f"{d}  {name}\n" for name, d in listing).encode()).hexdigest()
+    found = _combined(own, external)
     if found != expected:
         raise ModelNotLoaded(
             f"{uri} has the SHA-256 {found}, but MODEL_SHA256 is {expected}: it is another model,"
             " or not what was stored; correct one of the two"
         )
+
+
+def _combined(own: str, external: Mapping[str, str]) -> str:
+    if not external:
+        return own
+    listing = sorted({**external, MODEL_FILE: own}.items())
+    return sha256("".join(f"{d}  {name}\n" for name, d in listing).encode()).hexdigest()
+
+
+def _digests(path: str) -> tuple[str, dict[str, str]]:
+    folder = os.path.dirname(path)
+    external = {name: _sha256(os.path.join(folder, name)) for name in external_data(path, path)}
+    return _sha256(path), external
 
 
 def _sha256(path: str) -> str:

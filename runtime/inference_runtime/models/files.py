@@ -34,7 +34,8 @@ def checked_files(
             folder, or the model needs more memory than there is.
     """
     return manifest.or_original(
-        manifest.served(path), lambda served: _checked(served, uri, settings, lease)
+        manifest.served(path, on_cpu=settings.on_cpu),
+        lambda served: _checked(served, uri, settings, lease),
     )
 
 

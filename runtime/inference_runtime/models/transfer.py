@@ -140,7 +140,7 @@ class Transfer:
         if text is None:
             return None
         try:
-            promise = manifest.read_promise(text, self._file_name)
+            promise = manifest.read_promise(text, self._file_name, on_cpu=self._settings.on_cpu)
             if promise is None:
                 return None
             key = _key(self._uri, sha256(text).hexdigest())

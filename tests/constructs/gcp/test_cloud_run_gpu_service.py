@@ -114,7 +114,7 @@ def test_it_is_the_cheapest_that_serves(stack: Any, model: InferenceModel) -> No
 def test_it_does_not_serve_on_a_cpu_silently(stack: Any, model: InferenceModel) -> None:
     make(stack, model)
     assert environment(stack)["INFERENCE_PROVIDERS"] == "cuda,cpu"
-    assert environment(stack)["INFERENCE_REQUIRE_GPU"] == "true"
+    assert environment(stack)["INFERENCE_REQUIRE_GPU"] == "on"
 
 
 def test_engines_of_tensorrt_are_kept_in_a_bucket(model: InferenceModel) -> None:
