@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cdk_inference.aws.efs_model_loader import EfsModelLoader
     from cdk_inference.aws.efs_model_store import EfsModelStore
+    from cdk_inference.aws.inference_function import InferenceFunction
     from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
     from cdk_inference.aws.keep_warm import KeepWarm
     from cdk_inference.aws.ml_inference_function import MLInferenceFunction
@@ -36,6 +37,7 @@ __all__ = [
     "ConfigurationError",
     "EfsModelLoader",
     "EfsModelStore",
+    "InferenceFunction",
     "InferenceHttpApi",
     "InferenceModel",
     "KeepWarm",
@@ -59,6 +61,7 @@ _HOMES = {
     "ConfigurationError": "validation",
     "EfsModelLoader": "aws.efs_model_loader",
     "EfsModelStore": "aws.efs_model_store",
+    "InferenceFunction": "aws.inference_function",
     "InferenceHttpApi": "aws.inference_http_api",
     "InferenceModel": "model",
     "KeepWarm": "aws.keep_warm",

@@ -32,8 +32,8 @@ from constructs import Construct
 if TYPE_CHECKING:
     from aws_cdk import aws_cloudwatch as cloudwatch
 
+    from cdk_inference.aws.inference_function import InferenceFunction
     from cdk_inference.aws.metrics import MetricOptions
-    from cdk_inference.aws.ml_inference_function import MLInferenceFunction
 
 DEFAULT_EVERY: Final = Duration.minutes(5)
 DEFAULT_HOLD: Final = Duration.millis(500)
@@ -62,7 +62,7 @@ class KeepWarm(Construct):
         + a few cents for schedule, workflow and its log
 
     Args:
-        function: whose alias is called.
+        function: whose alias is called: one that this library serves, since it answers a warm-up.
         environments: how many are kept, 1 to 40.
         every: how often, in whole minutes. Default: 5 minutes, less than an idle environment was
             seen to live; Lambda documents no figure.
@@ -73,8 +73,8 @@ class KeepWarm(Construct):
         schedule: starts the workflow.
         workflow: makes the calls.
         dead_letter_queue: starts of the workflow that failed three times, kept for 14 days.
-        monthly_cost: US dollars in us-east-1 without the log; ``None`` where the memory is known at
-            deploy only.
+        monthly_cost: US dollars in us-east-1 without the log; ``None`` where the memory is not
+            known before the deployment.
 
     Raises:
         ConfigurationError: a value outside its range, fewer environments allowed by the function's
@@ -95,7 +95,7 @@ class KeepWarm(Construct):
         scope: Construct,
         id: str,
         *,
-        function: MLInferenceFunction,
+        function: InferenceFunction,
         environments: int,
         every: Duration = DEFAULT_EVERY,
         hold: Duration = DEFAULT_HOLD,
@@ -120,7 +120,7 @@ class KeepWarm(Construct):
             self,
             "Schedule",
             schedule=scheduler.ScheduleExpression.rate(every),
-            description=f"Keeps {function.model.name} warm, environments: {environments}",
+            description=f"Keeps {function.title} warm, environments: {environments}",
             target=targets.StepFunctionsStartExecution(
                 self.workflow,
                 role=self._scheduler_role(),
@@ -136,7 +136,7 @@ class KeepWarm(Construct):
         return self.workflow.metric_failed(**options)
 
     def _workflow(
-        self, function: MLInferenceFunction, environments: int, hold: Duration
+        self, function: InferenceFunction, environments: int, hold: Duration
     ) -> sfn.StateMachine:
         role = iam.Role(
             self, "WorkflowRole", assumed_by=iam.ServicePrincipal("states.amazonaws.com")
@@ -149,7 +149,7 @@ class KeepWarm(Construct):
         return sfn.StateMachine(
             self,
             "Workflow",
-            comment=f"Calls {function.model.name} on {environments} environments at once",
+            comment=f"Calls {function.title} on {environments} environments at once",
             state_machine_type=sfn.StateMachineType.EXPRESS,
             definition_body=sfn.DefinitionBody.from_string(json.dumps(definition)),
             role=role,
@@ -175,9 +175,9 @@ class KeepWarm(Construct):
         return iam.Role(self, "SchedulerRole", assumed_by=principal)
 
     def _monthly_cost(
-        self, function: MLInferenceFunction, environments: int, every: Duration, hold: Duration
+        self, function: InferenceFunction, environments: int, every: Duration, hold: Duration
     ) -> float | None:
-        if function.memory_size.is_unresolved():
+        if function.memory_size is None or function.memory_size.is_unresolved():
             return None
         rounds = SECONDS_PER_MONTH / every.to_seconds()
         seconds = hold.to_milliseconds() / 1000
@@ -220,7 +220,7 @@ def _definition(alias_arn: str, environments: int, hold: Duration) -> dict[str, 
 
 
 def check_keep_warm(
-    function: MLInferenceFunction,
+    function: InferenceFunction,
     environments: int,
     every: Duration,
     hold: Duration,
@@ -259,9 +259,9 @@ def _check_every(every: Duration, problems: Problems) -> None:
         )
 
 
-def _check_hold(hold: Duration, timeout: Duration, problems: Problems) -> None:
+def _check_hold(hold: Duration, timeout: Duration | None, problems: Problems) -> None:
     most_ms = WARM_UP_HOLD_LIMIT_MS
-    if not timeout.is_unresolved():
+    if timeout is not None and not timeout.is_unresolved():
         most_ms = min(most_ms, int(timeout.to_milliseconds()) // 2)
     hold_ms = hold.to_milliseconds()
     if not 1 <= hold_ms <= most_ms:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Final, Unpack
+from typing import TYPE_CHECKING, Final
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Size
 from aws_cdk import aws_iam as iam
@@ -11,6 +11,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
 from cdk_inference.aws.environment import function_environment
+from cdk_inference.aws.imported_inference_function import ImportedInferenceFunction
+from cdk_inference.aws.inference_function import InferenceFunction
 from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
 from cdk_inference.aws.memory import default_memory_mb
 from cdk_inference.aws.model_source import ModelSource
@@ -36,26 +38,22 @@ from cdk_inference.limits import (
 from cdk_inference.memory import least_memory_mb
 from cdk_inference.model import InferenceModel
 from cdk_inference.validation import Problems
-from constructs import Construct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aws_cdk import aws_apigatewayv2 as apigwv2
-    from aws_cdk import aws_cloudwatch as cloudwatch
     from aws_cdk import aws_ec2 as ec2
 
-    from cdk_inference.aws.keep_warm import KeepWarm
-    from cdk_inference.aws.metrics import MetricOptions
     from cdk_inference.aws.model_source import AnyModel
-    from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool
+    from constructs import Construct
 
 
 # In /tmp, beside a model: what marks its ranges while it lands, and a user's own files.
 _BESIDE_THE_MODEL_MB: Final = 64
 
 
-class MLInferenceFunction(Construct):
+class MLInferenceFunction(InferenceFunction):
     """A Lambda function that answers requests with an ONNX model's predictions.
 
     Every change of the model, the runtime or a setting publishes a new version, and the alias
@@ -123,20 +121,17 @@ class MLInferenceFunction(Construct):
         >>> function.add_http_api(auth=ApiAuth.public())
     """
 
-    function: Final[lambda_.Function]
-    alias: Final[lambda_.Alias]
-    log_group: Final[logs.LogGroup]
+    function: lambda_.Function
+    alias: lambda_.Alias
+    log_group: logs.LogGroup
     role: Final[iam.Role]
     model: Final[AnyModel]
     model_source: Final[ModelSource]
     network: Final[Network | None]
-    memory_size: Final[Size]
-    timeout: Final[Duration]
+    memory_size: Size
+    timeout: Duration
     python_version: Final[str]
     ephemeral_storage: Final[Size]
-    reserved_concurrency: Final[int | None]
-    warm_strategy: Final[WarmStrategy]
-    warm_capacity: ProvisionedWarmPool | KeepWarm | None
 
     def __init__(
         self,
@@ -161,6 +156,8 @@ class MLInferenceFunction(Construct):
     ) -> None:
         super().__init__(scope, id)
         self.model = model
+        self.title = model.name
+        self.alias_name = "live"
         self.model_source = source = model_source or ModelSource.baked()
         self.network = source.network or (Network(vpc, vpc_subnets) if vpc else None)
         self.memory_size = memory_size or Size.mebibytes(default_memory_mb(model.size_bytes))
@@ -248,7 +245,7 @@ class MLInferenceFunction(Construct):
         # The CDK counts a changed layer as a new version under a feature flag alone.
         self.function.invalidate_version_based_on(artifact.fingerprint)
         self.alias = lambda_.Alias(
-            self, "Live", alias_name="live", version=self.function.current_version
+            self, "Live", alias_name=self.alias_name, version=self.function.current_version
         )
         CfnOutput(
             self,
@@ -263,6 +260,50 @@ class MLInferenceFunction(Construct):
             description=f"Invoke this to get a prediction of {model.name}",
         )
         self.warm_strategy.apply(self)
+
+    @staticmethod
+    def from_alias_arn(
+        scope: Construct,
+        id: str,
+        alias_arn: str,
+        *,
+        log_group: logs.ILogGroup | None = None,
+        memory_size: Size | None = None,
+        timeout: Duration | None = None,
+        reserved_concurrency: int | None = None,
+        architecture: lambda_.Architecture | None = None,
+    ) -> InferenceFunction:
+        """Look up a function that was made elsewhere, by the alias that its callers invoke.
+
+        What it is given changes nothing there; it is what this app knows for checks and costs.
+
+        Args:
+            scope: where the look-up is.
+            id: its own in ``scope``.
+            alias_arn: the other app's output ``AliasArn``.
+            log_group: of the function. Default: not known, so that its logs are not read.
+            memory_size: of the function. Default: not known, so that nothing tells its costs.
+            timeout: of the function. Default: not known, so that nothing is checked against it.
+            reserved_concurrency: of the function. Default: not known, likewise.
+            architecture: of the function, for its price. Default: x86_64.
+
+        Raises:
+            ConfigurationError: ``alias_arn`` is not the ARN of an alias.
+
+        Example:
+            >>> digits = MLInferenceFunction.from_alias_arn(stack, "Digits", digits_alias_arn)
+            >>> digits.grant_invoke(caller)
+        """
+        return ImportedInferenceFunction(
+            scope,
+            id,
+            alias_arn,
+            log_group=log_group,
+            memory_size=memory_size,
+            timeout=timeout,
+            reserved_concurrency=reserved_concurrency,
+            architecture=architecture,
+        )
 
     def add_http_api(
         self,
@@ -296,26 +337,6 @@ class MLInferenceFunction(Construct):
         if path != DEFAULT_PREDICT_PATH:
             self.function.add_environment(PREDICT_PATH, path)
         return api
-
-    def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow ``grantee`` to invoke the alias."""
-        return self.alias.grant_invoke(grantee)
-
-    def metric_invocations(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many requests the alias was given: the sum over 5 minutes, unless told otherwise."""
-        return self.alias.metric_invocations(**options)
-
-    def metric_errors(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many requests failed: the sum over 5 minutes, unless told otherwise."""
-        return self.alias.metric_errors(**options)
-
-    def metric_duration(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Milliseconds a request took: the average over 5 minutes, unless told otherwise."""
-        return self.alias.metric_duration(**options)
-
-    def metric_throttles(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """How many requests were refused for want of concurrency: the sum over 5 minutes."""
-        return self.alias.metric_throttles(**options)
 
 
 def _check_memory(memory_size: Size, model: AnyModel, problems: Problems) -> None:

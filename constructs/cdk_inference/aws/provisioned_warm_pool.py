@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Unpack, cast
+from typing import TYPE_CHECKING, Final, Unpack
 
 import jsii
 from aws_cdk import CfnOutput, Duration, Stack, TimeZone
@@ -22,12 +22,14 @@ from constructs import Construct, IValidation
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cdk_inference.aws.inference_function import InferenceFunction
     from cdk_inference.aws.metrics import MetricOptions
-    from cdk_inference.aws.ml_inference_function import MLInferenceFunction
 
 # Application Auto Scaling's own role, which AWS makes when it first needs it.
 # https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-service-linked-roles.html
 _SCALING_ROLE: Final = "AWSServiceRoleForApplicationAutoScaling_LambdaConcurrency"
+
+_EVERY_HOUR: Final = "cron(0 * * * ? *)"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class ProvisionedWarmPool(Construct):
     it; target tracking then takes it to what the traffic needs. Requests beyond the pool run on
     demand, starting cold: they spill over, and an alarm without an action tells of it.
 
+    The alias of a function that was looked up is not this app's to provision. There the first
+    schedule starts the pool, or, without any, the next full hour; and a deployment of the function
+    starts with what its own app says.
+
     Costs, for each month, whether anybody asks or not (:mod:`cdk_inference.prices`)::
 
         environments × memory_size/1,024 × 2,628,000 s × $0.0000041667    ($0.0000033334 on arm64)
@@ -82,7 +88,7 @@ class ProvisionedWarmPool(Construct):
         target: what Application Auto Scaling scales.
         spillover_alarm: goes off when requests spilled over in 3 of 5 minutes.
         monthly_cost_at_min: US dollars a month in us-east-1, at the lowest capacity of the pool and
-            its schedules; ``None`` where the memory is known at deploy only.
+            its schedules; ``None`` where the memory is not known before the deployment.
         monthly_cost_at_max: the same at the highest.
 
     Raises:
@@ -106,7 +112,7 @@ class ProvisionedWarmPool(Construct):
         scope: Construct,
         id: str,
         *,
-        function: MLInferenceFunction,
+        function: InferenceFunction,
         min_capacity: int,
         max_capacity: int,
         target_utilization: float = 0.7,
@@ -120,15 +126,15 @@ class ProvisionedWarmPool(Construct):
         problems.raise_if_any()
 
         function.warm_capacity = self
-        self._alias = function.alias
-        cfn_alias = cast("lambda_.CfnAlias", function.alias.node.default_child)
+        self._function = function
         # Application Auto Scaling keeps to the range what is there; it starts nothing by itself.
-        cfn_alias.provisioned_concurrency_config = (
-            lambda_.CfnAlias.ProvisionedConcurrencyConfigurationProperty(
-                provisioned_concurrent_executions=min_capacity
-            )
-        )
-        function.node.add_validation(_WholeAlias(cfn_alias))
+        alias = function.alias.node.default_child
+        if isinstance(alias, lambda_.CfnAlias):
+            _provision(alias, min_capacity)
+            function.node.add_validation(_WholeAlias(alias))
+        elif not schedules:
+            every_hour = appscaling.Schedule.expression(_EVERY_HOUR)
+            schedules = [WarmSchedule("Start", every_hour, min_capacity=min_capacity)]
         self.target = self._scalable_target(function, min_capacity, max_capacity)
         self.target.scale_to_track_metric(
             "Utilization",
@@ -152,15 +158,15 @@ class ProvisionedWarmPool(Construct):
     def metric_utilization(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """The share of the environments that is busy: the highest in 5 minutes, by default."""
         merged: MetricOptions = {"statistic": "Maximum", **options}
-        return self._alias.metric("ProvisionedConcurrencyUtilization", **merged)
+        return self._function.metric("ProvisionedConcurrencyUtilization", **merged)
 
     def metric_spillover(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
         """How many requests found no free environment: the sum over 5 minutes, by default."""
         merged: MetricOptions = {"statistic": "Sum", **options}
-        return self._alias.metric("ProvisionedConcurrencySpilloverInvocations", **merged)
+        return self._function.metric("ProvisionedConcurrencySpilloverInvocations", **merged)
 
     def _scalable_target(
-        self, function: MLInferenceFunction, min_capacity: int, max_capacity: int
+        self, function: InferenceFunction, min_capacity: int, max_capacity: int
     ) -> appscaling.ScalableTarget:
         role = Stack.of(self).format_arn(
             service="iam",
@@ -173,7 +179,7 @@ class ProvisionedWarmPool(Construct):
             "Target",
             service_namespace=appscaling.ServiceNamespace.LAMBDA,
             scalable_dimension="lambda:function:ProvisionedConcurrency",
-            resource_id=f"function:{function.function.function_name}:{function.alias.alias_name}",
+            resource_id=f"function:{function.function.function_name}:{function.alias_name}",
             min_capacity=min_capacity,
             max_capacity=max_capacity,
             role=iam.Role.from_role_arn(self, "ScalingRole", role),
@@ -198,15 +204,16 @@ class ProvisionedWarmPool(Construct):
     def _monthly_cost(
         self,
         id: str,
-        function: MLInferenceFunction,
+        function: InferenceFunction,
         choose: Callable[[list[int]], int],
         capacities: list[int],
     ) -> float | None:
-        if function.memory_size.is_unresolved() or not are_known(*capacities):
+        memory_size = function.memory_size
+        if memory_size is None or memory_size.is_unresolved() or not are_known(*capacities):
             return None
         environments = choose(capacities)
         price = LAMBDA[function.function.architecture.name].provisioned_gb_second
-        cost = environments * function.memory_size.to_mebibytes() / 1024 * SECONDS_PER_MONTH * price
+        cost = environments * memory_size.to_mebibytes() / 1024 * SECONDS_PER_MONTH * price
         CfnOutput(
             self,
             id,
@@ -215,6 +222,14 @@ class ProvisionedWarmPool(Construct):
             " requests apart",
         )
         return cost
+
+
+def _provision(alias: lambda_.CfnAlias, environments: int) -> None:
+    alias.provisioned_concurrency_config = (
+        lambda_.CfnAlias.ProvisionedConcurrencyConfigurationProperty(
+            provisioned_concurrent_executions=environments
+        )
+    )
 
 
 @jsii.implements(IValidation)
@@ -235,7 +250,7 @@ class _WholeAlias:
 
 
 def check_pool(
-    function: MLInferenceFunction,
+    function: InferenceFunction,
     min_capacity: int,
     max_capacity: int,
     target_utilization: float,

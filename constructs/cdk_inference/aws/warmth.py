@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cdk_inference.aws.ml_inference_function import MLInferenceFunction
+    from cdk_inference.aws.inference_function import InferenceFunction
     from cdk_inference.validation import Problems
 
 
-def check_not_warm_yet(function: MLInferenceFunction, problems: Problems) -> None:
+def check_not_warm_yet(function: InferenceFunction, problems: Problems) -> None:
     """Record a problem if a pool or a schedule keeps ``function`` warm already."""
     if function.warm_capacity is not None:
         problems.add(
@@ -19,7 +19,7 @@ def check_not_warm_yet(function: MLInferenceFunction, problems: Problems) -> Non
         )
 
 
-def check_without_snap_start(function: MLInferenceFunction, problems: Problems) -> None:
+def check_without_snap_start(function: InferenceFunction, problems: Problems) -> None:
     """Record a problem if ``function`` starts from snapshots."""
     if function.warm_strategy.is_snap_start:
         problems.add(
