@@ -10,7 +10,7 @@ from importlib import import_module
 
 from bench import report
 
-NAMES = ("cold_start", "fetch", "lambda_runtime", "serving", "overhead", "growth")
+NAMES = ("cold_start", "fetch", "lambda_runtime", "serving", "overhead", "growth", "memory")
 
 
 def main() -> None:

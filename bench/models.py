@@ -143,9 +143,14 @@ def wide_perceptron() -> onnx.ModelProto:
     return perceptron((1024, 2560, 3584, 320, 10))
 
 
+def wide_resnet() -> onnx.ModelProto:
+    """ResNet-18 with twice the channels: 45 M weights."""
+    return resnet(widths=(128, 256, 512, 1024))
+
+
 MAKERS = {
-    "mlp": perceptron, "mlp52": wide_perceptron, "resnet18": resnet, "minilm": encoder,
-    "bert": bert_base,
+    "mlp": perceptron, "mlp52": wide_perceptron, "resnet18": resnet, "wide_resnet": wide_resnet,
+    "minilm": encoder, "bert": bert_base,
 }  # fmt: skip
 
 

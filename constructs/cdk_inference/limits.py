@@ -56,6 +56,13 @@ LAMBDA_EPHEMERAL_STORAGE: Final = Limit(512, 10_240, "MB")
 LAMBDA_UNZIPPED_BYTES: Final = 250 * 2**20
 LAMBDA_ENVIRONMENT_BYTES: Final = 4 * 2**10
 
+# How long an environment may take to start before Lambda begins anew, within the first request; and
+# where it starts ahead of requests, be it for provisioned concurrency or a snapshot, unless the
+# function's timeout is longer.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
+LAMBDA_INIT_SECONDS: Final = 10
+LAMBDA_INIT_AHEAD_SECONDS: Final = 130
+
 # One vCPU; more memory means more vCPUs in proportion.
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 LAMBDA_ONE_VCPU_MB: Final = 1_769
@@ -76,6 +83,16 @@ LAMBDA_SCALING_UTILIZATION: Final = (0.1, 0.9)
 # As many iterations of an inline map run at the same time.
 # https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html
 KEEP_WARM_ENVIRONMENTS: Final = Limit(1, 40, "environments")
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+HTTP_API_TIMEOUT_SECONDS: Final = 30
+
+# A queue's visibility timeout: what it is unless told, and how many of a function's timeouts AWS
+# asks for, so that a message that is throttled and tried again is not handed out twice.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
+# https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+SQS_DEFAULT_VISIBILITY_SECONDS: Final = 30
+SQS_VISIBILITY_TIMEOUTS: Final = 6
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 S3_COPY_BYTES: Final = 5 * 2**30

@@ -55,7 +55,12 @@ AWS Lambda allows 1 to 900 in whole seconds; choose a value in that range
 
     def add(self, given: str, *, allowed: str, remedy: str) -> None:
         """Record one problem: what was given, what is allowed, and what to do about it."""
-        self._found.append(f"{given}; {allowed}; {remedy}")
+        self._found.append(sentence(given, allowed, remedy))
+
+    @property
+    def found(self) -> list[str]:
+        """One sentence for each problem recorded so far."""
+        return list(self._found)
 
     def check_within(self, name: str, value: float, limit: Limit) -> None:
         """Record a problem unless ``value`` is a whole number within ``limit``."""
@@ -75,3 +80,8 @@ AWS Lambda allows 1 to 900 in whole seconds; choose a value in that range
         """
         if self._found:
             raise ConfigurationError(self._where, self._found)
+
+
+def sentence(given: str, allowed: str, remedy: str) -> str:
+    """A problem as one line: what was given, what is allowed, what to do."""
+    return f"{given}; {allowed}; {remedy}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cdk_inference.aws.tokens import are_known
 from cdk_inference.contract import MODEL_NAME, MODEL_VERSION, RESERVED_ENVIRONMENT
@@ -31,7 +31,7 @@ def function_environment(
     for name in users:
         _check_name(name, RESERVED_ENVIRONMENT | own.keys(), problems)
     environment = {**users, **own}
-    _check_size(environment, problems)
+    check_environment_size(environment, problems)
     return environment
 
 
@@ -51,8 +51,13 @@ def _check_name(name: str, reserved: Set[str], problems: Problems) -> None:
         )
 
 
-def _check_size(environment: Mapping[str, str], problems: Problems) -> None:
-    known = (text for text in (*environment, *environment.values()) if are_known(text))
+def check_environment_size(environment: Mapping[str, Any], problems: Problems) -> None:
+    """Record a problem if the variables are larger than Lambda allows.
+
+    What only a deployment knows counts nothing.
+    """
+    texts = (text for text in (*environment, *environment.values()) if isinstance(text, str))
+    known = (text for text in texts if are_known(text))
     size = sum(len(text.encode()) for text in known)
     if size > LAMBDA_ENVIRONMENT_BYTES:
         problems.add(

@@ -16,8 +16,10 @@ from aws_cdk import aws_apigatewayv2_integrations as integrations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 
+from cdk_inference.aws.api_timeout import warn_of_short_timeout
 from cdk_inference.aws.nag import acknowledge
 from cdk_inference.contract import DEFAULT_PREDICT_PATH, HEALTH_PATH
+from cdk_inference.limits import HTTP_API_TIMEOUT_SECONDS
 from cdk_inference.validation import Problems
 from constructs import Construct
 
@@ -120,6 +122,7 @@ class InferenceHttpApi(Construct):
         problems = Problems(self.node.path)
         _check_path(path, problems)
         problems.raise_if_any()
+        warn_of_short_timeout(self, handler, HTTP_API_TIMEOUT_SECONDS)
 
         self.log_group = logs.LogGroup(
             self,

@@ -14,7 +14,8 @@ from cdk_inference.aws.environment import function_environment
 from cdk_inference.aws.imported_inference_function import ImportedInferenceFunction
 from cdk_inference.aws.inference_function import InferenceFunction
 from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
-from cdk_inference.aws.memory import default_memory_mb
+from cdk_inference.aws.initialization import warn_of_long_init
+from cdk_inference.aws.memory import check_memory, default_memory_mb, warn_of_tight_memory
 from cdk_inference.aws.model_source import ModelSource
 from cdk_inference.aws.nag import acknowledge
 from cdk_inference.aws.network import Network, check_subnets, interface_statement
@@ -25,17 +26,16 @@ from cdk_inference.aws.packaging import (
     lambda_platform,
     package,
 )
+from cdk_inference.aws.synth_checks import CompleteFunction
 from cdk_inference.aws.tokens import are_known
 from cdk_inference.aws.warm_strategy import WarmStrategy
 from cdk_inference.contract import DEFAULT_PREDICT_PATH, PREDICT_PATH
 from cdk_inference.limits import (
     LAMBDA_DEFAULT_PYTHON,
     LAMBDA_EPHEMERAL_STORAGE,
-    LAMBDA_MEMORY,
     LAMBDA_PYTHON_VERSIONS,
     LAMBDA_TIMEOUT,
 )
-from cdk_inference.memory import least_memory_mb
 from cdk_inference.model import InferenceModel
 from cdk_inference.validation import Problems
 
@@ -173,7 +173,7 @@ class MLInferenceFunction(InferenceFunction):
         platform = lambda_platform(self, packaging, architecture, python_version)
 
         problems = Problems(self.node.path)
-        _check_memory(self.memory_size, model, problems)
+        check_memory(self.memory_size, model, problems)
         _check_timeout(self.timeout, problems)
         _check_ephemeral_storage(self.ephemeral_storage, fetched_bytes, problems)
         _check_vpc(source, vpc, problems)
@@ -186,6 +186,9 @@ class MLInferenceFunction(InferenceFunction):
         _check_reserved_concurrency(reserved_concurrency, problems)
         self.warm_strategy.check(self, problems)
         problems.raise_if_any()
+        warn_of_tight_memory(self)
+        warn_of_long_init(self)
+        self.node.add_validation(CompleteFunction(self))
 
         self.log_group = logs.LogGroup(
             self,
@@ -337,20 +340,6 @@ class MLInferenceFunction(InferenceFunction):
         if path != DEFAULT_PREDICT_PATH:
             self.function.add_environment(PREDICT_PATH, path)
         return api
-
-
-def _check_memory(memory_size: Size, model: AnyModel, problems: Problems) -> None:
-    if memory_size.is_unresolved():
-        return
-    memory_mb = memory_size.to_bytes() / 2**20
-    problems.check_within("memory_size", memory_mb, LAMBDA_MEMORY)
-    least_mb = least_memory_mb(model.size_bytes)
-    if memory_mb < least_mb:
-        problems.add(
-            f"memory_size is {memory_mb:g} MB",
-            allowed=f"a model of {model.size_bytes / 2**20:.0f} MB needs {least_mb} at least",
-            remedy=f"leave it out, or start from {default_memory_mb(model.size_bytes)}",
-        )
 
 
 def _check_timeout(timeout: Duration, problems: Problems) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aws_cdk import aws_ec2 as ec2
 
-from cdk_inference.aws.network import ReachesS3
+from cdk_inference.aws.network import ReachedService, Reaches
 from cdk_inference.contract import (
     MANIFEST_FILE,
     MODEL_SHA256,
@@ -147,7 +147,9 @@ class _S3(ModelSource):
         self.store.grant_read(function.role, *_paths(function.model))
         _deploy(self.store, function)
         if function.network is not None:
-            function.node.add_validation(ReachesS3(function.network))
+            function.node.add_validation(
+                Reaches(function.network, ReachedService.S3, "the model is in")
+            )
             function.function.connections.allow_to_any_ipv4(ec2.Port.HTTPS, "Amazon S3")
 
 

@@ -1,9 +1,10 @@
-"""The VPC that a function runs in, and whether Amazon S3 can be reached from there."""
+"""The VPC that a function runs in, and which services can be reached from there."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 import jsii
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cdk_inference.validation import Problems
+    from constructs import IConstruct
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
 _INTERFACE_ACTIONS: Final = (
@@ -104,33 +106,63 @@ def interface_statement() -> iam.PolicyStatement:
     return iam.PolicyStatement(actions=list(_INTERFACE_ACTIONS), resources=["*"])
 
 
+class ReachedService(Enum):
+    """What a function may have to call, and has a free gateway endpoint for."""
+
+    S3 = "Amazon S3"
+    DYNAMODB = "Amazon DynamoDB"
+
+
 @jsii.implements(IValidation)
-class ReachesS3:
-    """A check at synth that a function in a VPC gets to Amazon S3.
+class Reaches:
+    """A check at synth that a function in a VPC gets to a service.
 
     A VPC that was only looked up does not tell, and is not checked.
 
     Args:
         network: where the function runs.
+        service: what it calls.
+        purpose: what for, as a sentence goes on.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, service: ReachedService, purpose: str) -> None:
         self._network = network
+        self._service = service
+        self._purpose = purpose
 
     def validate(self) -> list[str]:
         """What is wrong, as the CDK asks for it."""
         vpc = self._network.vpc
-        if not isinstance(vpc, ec2.Vpc) or self._has_way_out() or _has_s3_endpoint(vpc):
+        if not isinstance(vpc, ec2.Vpc) or self._has_way_out() or self._has_endpoint(vpc):
             return []
+        name = self._service.name
         return [
-            "the model is in Amazon S3, and the function's subnets have neither a way out nor an"
-            " endpoint for Amazon S3; add one, which is free:"
-            ' vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)'
+            f"{self._purpose} {self._service.value}, and the function's subnets have neither a way"
+            f" out nor an endpoint for {self._service.value}; add one, which is free:"
+            f' vpc.add_gateway_endpoint("{name}", service=ec2.GatewayVpcEndpointAwsService.{name})'
         ]
 
     def _has_way_out(self) -> bool:
         subnets = self._network.selected()
         return all(subnet.node.try_find_child(_WAY_OUT) is not None for subnet in subnets)
+
+    def _has_endpoint(self, vpc: ec2.Vpc) -> bool:
+        # Most are the VPC's own; an app is searched for others only then.
+        return any(
+            self._is_endpoint(construct, vpc)
+            for scope in (vpc, vpc.node.root)
+            for construct in scope.node.find_all()
+        )
+
+    def _is_endpoint(self, construct: IConstruct, vpc: ec2.Vpc) -> bool:
+        if not isinstance(construct, ec2.CfnVPCEndpoint):
+            return False
+        stack = Stack.of(vpc)
+        service = json.dumps(stack.resolve(construct.service_name))
+        return (
+            stack.resolve(construct.vpc_id) == stack.resolve(vpc.vpc_id)
+            and f'.{self._service.name.lower()}"' in service
+        )
 
 
 def check_subnets(
@@ -143,14 +175,3 @@ def check_subnets(
             allowed="subnets are those of a VPC",
             remedy="give the vpc, or leave both out",
         )
-
-
-def _has_s3_endpoint(vpc: ec2.Vpc) -> bool:
-    stack = Stack.of(vpc)
-    for construct in vpc.node.root.node.find_all():
-        if isinstance(construct, ec2.CfnVPCEndpoint) and (
-            stack.resolve(construct.vpc_id) == stack.resolve(vpc.vpc_id)
-            and '.s3"' in json.dumps(stack.resolve(construct.service_name))
-        ):
-            return True
-    return False

@@ -10,13 +10,12 @@ from cdk_inference.limits import (
     LAMBDA_SNAP_START_EPHEMERAL_STORAGE_MB,
     LAMBDA_SNAP_START_PYTHON_VERSIONS,
 )
+from cdk_inference.validation import Problems
 from constructs import IValidation
 
 if TYPE_CHECKING:
     from aws_cdk import Size
     from aws_cdk import aws_lambda as lambda_
-
-    from cdk_inference.validation import Problems
 
 _WITHOUT: Final = "leave WarmStrategy.snap_start() out"
 
@@ -39,21 +38,31 @@ def check_snap_start(python_version: str, ephemeral_storage: Size, problems: Pro
 
 
 @jsii.implements(IValidation)
-class WithoutFileSystem:
-    """A check at synth, since a file system may be mounted after the function was made.
+class SnapshotsAlone:
+    """A check at synth, since what SnapStart does not go with may be added later.
 
     Args:
         function: which starts from snapshots.
+        alias: of its versions.
     """
 
-    def __init__(self, function: lambda_.CfnFunction) -> None:
+    def __init__(self, function: lambda_.CfnFunction, alias: lambda_.CfnAlias) -> None:
         self._function = function
+        self._alias = alias
 
     def validate(self) -> list[str]:
         """What is wrong, as the CDK asks for it."""
-        if not self._function.file_system_configs:
-            return []
-        return [
-            "the function has a file system mounted; SnapStart takes none; have the model in the"
-            f" function's package, a layer or S3, or {_WITHOUT}"
-        ]
+        problems = Problems(self._function.node.path)
+        if self._function.file_system_configs:
+            problems.add(
+                "the function has a file system mounted",
+                allowed="SnapStart takes none",
+                remedy=f"have the model in the function's package, a layer or S3, or {_WITHOUT}",
+            )
+        if self._alias.provisioned_concurrency_config:
+            problems.add(
+                f"the alias {self._alias.name} has provisioned concurrency",
+                allowed="Lambda has either that or SnapStart for a version",
+                remedy=f"leave it out, or {_WITHOUT}",
+            )
+        return problems.found

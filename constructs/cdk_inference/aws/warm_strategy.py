@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, cast
 
 from aws_cdk import Annotations, Duration
 
+from cdk_inference.aws.initialization import check_provisioned_init
 from cdk_inference.aws.keep_warm import DEFAULT_EVERY, DEFAULT_HOLD, KeepWarm, check_keep_warm
 from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool, WarmSchedule, check_pool
-from cdk_inference.aws.snap_start import WithoutFileSystem, check_snap_start
+from cdk_inference.aws.snap_start import SnapshotsAlone, check_snap_start
 from cdk_inference.context import is_local
 from cdk_inference.contract import INITIALIZATION_TYPE, SNAP_START
 
@@ -99,7 +100,8 @@ class _SnapStart(WarmStrategy):
 
     def apply(self, function: MLInferenceFunction) -> None:
         cfn_function = cast("lambda_.CfnFunction", function.function.node.default_child)
-        function.node.add_validation(WithoutFileSystem(cfn_function))
+        cfn_alias = cast("lambda_.CfnAlias", function.alias.node.default_child)
+        function.node.add_validation(SnapshotsAlone(cfn_function, cfn_alias))
         Annotations.of(function.function).acknowledge_warning(
             "@aws-cdk/aws-lambda:snapStartRequirePublish", "the alias live is a published version"
         )
@@ -118,6 +120,7 @@ class _Provisioned(WarmStrategy):
 
     def check(self, function: MLInferenceFunction, problems: Problems) -> None:
         check_pool(function, self.min, self.max, self.target_utilization, self.schedules, problems)
+        check_provisioned_init(function, problems)
 
     def apply(self, function: MLInferenceFunction) -> None:
         ProvisionedWarmPool(

@@ -1,0 +1,139 @@
+"""What can be checked of a function only when everything was added to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import jsii
+from aws_cdk import Reference, Stack, Tokenization
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+
+from cdk_inference.aws.environment import check_environment_size
+from cdk_inference.aws.network import ReachedService, Reaches
+from cdk_inference.aws.tokens import are_known
+from cdk_inference.aws.warnings import warn
+from cdk_inference.contract import RESPONSE_CACHE
+from cdk_inference.limits import SQS_DEFAULT_VISIBILITY_SECONDS, SQS_VISIBILITY_TIMEOUTS
+from cdk_inference.validation import Problems
+from constructs import IValidation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cdk_inference.aws.ml_inference_function import MLInferenceFunction
+    from constructs import IConstruct
+
+
+@jsii.implements(IValidation)
+class CompleteFunction:
+    """A check at synth of variables, layers and queues that were added after the constructor.
+
+    Args:
+        function: what they were added to.
+    """
+
+    def __init__(self, function: MLInferenceFunction) -> None:
+        self._function = function
+
+    def validate(self) -> list[str]:
+        """What is wrong, as the CDK asks for it."""
+        problems = Problems(self._function.node.path)
+        properties = _properties(self._function.function)
+        variables = properties.get("environment", {}).get("variables", {})
+        check_environment_size(variables, problems)
+        self._check_layers(properties.get("layers", []), problems)
+        self._check_queues(problems)
+        return [*problems.found, *self._unreached(variables)]
+
+    def _unreached(self, variables: dict[str, Any]) -> list[str]:
+        network = self._function.network
+        if network is None or not str(variables.get(RESPONSE_CACHE)).startswith("dynamodb:"):
+            return []
+        return Reaches(network, ReachedService.DYNAMODB, "answers are cached in").validate()
+
+    def _check_layers(self, arns: list[Any], problems: Problems) -> None:
+        architecture = self._function.function.architecture.name
+        for layer in self._added_layers(arns):
+            compatible = layer.compatible_architectures
+            if compatible and architecture not in compatible:
+                problems.add(
+                    f"the layer {layer.node.path} is for {', '.join(compatible)}",
+                    allowed=f"the function runs on {architecture}",
+                    remedy="build the layer for that, or give the function another architecture",
+                )
+
+    def _added_layers(self, arns: list[Any]) -> list[lambda_.CfnLayerVersion]:
+        """Those of the function's stack that are not its own."""
+        own = [layer for _, layer in _layers_below(self._function)]
+        if len(arns) <= len(own):
+            return []
+        return [layer for arn, layer in _layers_below(Stack.of(self._function)) if arn in arns]
+
+    def _check_queues(self, problems: Problems) -> None:
+        timeout = self._function.timeout
+        if timeout.is_unresolved():
+            return
+        seconds = timeout.to_seconds()
+        for queue in _queues(self._function):
+            visibility = queue.visibility_timeout
+            if visibility is None:
+                visibility = SQS_DEFAULT_VISIBILITY_SECONDS
+            if not are_known(visibility):
+                continue
+            given = f"the queue {queue.node.path} hides a message for {visibility:g} seconds"
+            enough = SQS_VISIBILITY_TIMEOUTS * seconds
+            remedy = f"give the queue visibility_timeout=Duration.seconds({enough:g})"
+            if visibility < seconds:
+                problems.add(
+                    given,
+                    allowed=f"Lambda takes no less than the function's timeout, {seconds:g}",
+                    remedy=remedy,
+                )
+            elif visibility < enough:
+                warn(
+                    self._function,
+                    "visibilityTimeout",
+                    given,
+                    allowed=f"AWS asks for {SQS_VISIBILITY_TIMEOUTS} times the function's timeout,"
+                    " or messages are predicted twice when they are tried again",
+                    remedy=remedy,
+                )
+
+
+def _queues(function: MLInferenceFunction) -> Iterator[sqs.CfnQueue]:
+    """Those that were added to the function or its alias as event sources."""
+    for construct in function.node.find_all():
+        if isinstance(construct, lambda_.CfnEventSourceMapping) and construct.event_source_arn:
+            queue = _target(construct.event_source_arn)
+            if isinstance(queue, sqs.CfnQueue):
+                yield queue
+
+
+def _layers_below(scope: IConstruct) -> list[tuple[Any, lambda_.CfnLayerVersion]]:
+    """Each with the reference to it, as the template has it."""
+    stack = Stack.of(scope)
+    return [
+        (stack.resolve(construct.ref), construct)
+        for construct in scope.node.find_all()
+        if isinstance(construct, lambda_.CfnLayerVersion)
+    ]
+
+
+def _properties(function: lambda_.Function) -> dict[str, Any]:
+    """As they are in the template.
+
+    The typed ones do not show what the CDK works out at last; the untyped ones are protected.
+    """
+    resource = cast("lambda_.CfnFunction", function.node.default_child)
+    resolved: dict[str, Any] = Stack.of(function).resolve(resource._cfn_properties)
+    return resolved
+
+
+def _target(token: str) -> IConstruct | None:
+    """What ``token`` refers to, in whatever stack; ``None`` for what is no reference."""
+    if are_known(token):
+        return None
+    parts = Tokenization.reverse_string(token).tokens
+    reference = parts[0] if len(parts) == 1 else None
+    return reference.target if isinstance(reference, Reference) else None
