@@ -36,10 +36,7 @@ def init_seconds(model_bytes: int, *, fetched: bool) -> float:
 
 
 def check_provisioned_init(function: MLInferenceFunction, problems: Problems) -> None:
-    """Record a problem if environments of ``function`` cannot be provisioned in time.
-
-    Only its arguments need be there.
-    """
+    """Record a problem if environments of ``function`` cannot be provisioned in time."""
     if not function.timeout.is_unresolved():
         most = max(LAMBDA_INIT_AHEAD_SECONDS, function.timeout.to_milliseconds() / 1000)
         seconds = _estimate(function)

@@ -12,7 +12,6 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 
-from cdk_inference.aws.initialization import check_provisioned_init
 from cdk_inference.aws.tokens import are_known
 from cdk_inference.aws.warmth import check_not_warm_yet, check_without_snap_start
 from cdk_inference.limits import LAMBDA_SCALING_UTILIZATION
@@ -122,7 +121,6 @@ class ProvisionedWarmPool(Construct):
         super().__init__(scope, id)
         problems = Problems(self.node.path)
         check_pool(function, min_capacity, max_capacity, target_utilization, schedules, problems)
-        check_provisioned_init(function, problems)
         check_not_warm_yet(function, problems)
         check_without_snap_start(function, problems)
         problems.raise_if_any()

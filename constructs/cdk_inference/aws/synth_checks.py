@@ -10,7 +10,9 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 
 from cdk_inference.aws.environment import check_environment_size
+from cdk_inference.aws.initialization import check_provisioned_init
 from cdk_inference.aws.network import ReachedService, Reaches
+from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool
 from cdk_inference.aws.tokens import are_known
 from cdk_inference.aws.warnings import warn
 from cdk_inference.contract import RESPONSE_CACHE
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 @jsii.implements(IValidation)
 class CompleteFunction:
-    """A check at synth of variables, layers and queues that were added after the constructor.
+    """A check at synth of variables, layers, queues and warm pools, which may be added later.
 
     Args:
         function: what they were added to.
@@ -44,6 +46,8 @@ class CompleteFunction:
         check_environment_size(variables, problems)
         self._check_layers(properties.get("layers", []), problems)
         self._check_queues(problems)
+        if isinstance(self._function.warm_capacity, ProvisionedWarmPool):
+            check_provisioned_init(self._function, problems)
         return [*problems.found, *self._unreached(variables)]
 
     def _unreached(self, variables: dict[str, Any]) -> list[str]:

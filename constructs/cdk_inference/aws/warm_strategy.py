@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 
 from aws_cdk import Annotations, Duration
 
-from cdk_inference.aws.initialization import check_provisioned_init
 from cdk_inference.aws.keep_warm import DEFAULT_EVERY, DEFAULT_HOLD, KeepWarm, check_keep_warm
 from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool, WarmSchedule, check_pool
 from cdk_inference.aws.snap_start import SnapshotsAlone, check_snap_start
@@ -120,7 +119,6 @@ class _Provisioned(WarmStrategy):
 
     def check(self, function: MLInferenceFunction, problems: Problems) -> None:
         check_pool(function, self.min, self.max, self.target_utilization, self.schedules, problems)
-        check_provisioned_init(function, problems)
 
     def apply(self, function: MLInferenceFunction) -> None:
         ProvisionedWarmPool(
