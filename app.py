@@ -13,6 +13,7 @@ from stacks.cloud_run import CloudRunGpuStack, CloudRunStack
 from stacks.cloud_run_edge import CloudRunEdgeStack
 from stacks.digits import DigitsStack
 from stacks.model_stores import EfsModelStack, S3FilesModelStack, S3ModelStack
+from stacks.monitored import MonitoredStack
 from stacks.warm import KeepWarmStack, ProvisionedStack, SnapStartStack
 
 aws = cdk.App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
@@ -24,6 +25,7 @@ for stack in (
     S3ModelStack,
     EfsModelStack,
     S3FilesModelStack,
+    MonitoredStack,
 ):
     stack(aws, stack.__name__)
 aws.synth()

@@ -13,14 +13,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cdk_inference.aws.alert_topic import AlertTopic
     from cdk_inference.aws.efs_model_loader import EfsModelLoader
     from cdk_inference.aws.efs_model_store import EfsModelStore
+    from cdk_inference.aws.inference_alarm import AlarmOn, InferenceAlarm
     from cdk_inference.aws.inference_function import InferenceFunction
     from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
+    from cdk_inference.aws.inference_monitoring import InferenceMonitoring
     from cdk_inference.aws.keep_warm import KeepWarm
     from cdk_inference.aws.ml_inference_function import MLInferenceFunction
     from cdk_inference.aws.model_cache_extension import ModelCacheExtension
     from cdk_inference.aws.model_source import ModelSource
+    from cdk_inference.aws.monitored_function import FunctionFacts
     from cdk_inference.aws.network import PrivateNetwork
     from cdk_inference.aws.packaging import Packaging
     from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool, WarmSchedule
@@ -33,13 +37,18 @@ if TYPE_CHECKING:
     from cdk_inference.validation import ConfigurationError
 
 __all__ = [
+    "AlarmOn",
+    "AlertTopic",
     "ApiAuth",
     "ConfigurationError",
     "EfsModelLoader",
     "EfsModelStore",
+    "FunctionFacts",
+    "InferenceAlarm",
     "InferenceFunction",
     "InferenceHttpApi",
     "InferenceModel",
+    "InferenceMonitoring",
     "KeepWarm",
     "MLInferenceFunction",
     "ModelCacheExtension",
@@ -57,13 +66,18 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AlarmOn": "aws.inference_alarm",
+    "AlertTopic": "aws.alert_topic",
     "ApiAuth": "aws.inference_http_api",
     "ConfigurationError": "validation",
     "EfsModelLoader": "aws.efs_model_loader",
     "EfsModelStore": "aws.efs_model_store",
+    "FunctionFacts": "aws.monitored_function",
+    "InferenceAlarm": "aws.inference_alarm",
     "InferenceFunction": "aws.inference_function",
     "InferenceHttpApi": "aws.inference_http_api",
     "InferenceModel": "model",
+    "InferenceMonitoring": "aws.inference_monitoring",
     "KeepWarm": "aws.keep_warm",
     "MLInferenceFunction": "aws.ml_inference_function",
     "ModelCacheExtension": "aws.model_cache_extension",

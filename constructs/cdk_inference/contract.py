@@ -4,6 +4,7 @@ The constructs never import the runtime, so the names stand here once; the test
 ``tests/contract/test_runtime_contract.py`` holds the runtime to them.
 """
 
+from enum import StrEnum
 from typing import Final
 
 MODEL_URI: Final = "MODEL_URI"
@@ -47,6 +48,49 @@ MODEL_CACHE_LAUNCHER: Final = f"{RUNTIME_PACKAGE}/adapters/model_cache_extension
 
 # How long, at most, a warm-up call keeps an environment busy.
 WARM_UP_HOLD_LIMIT_MS: Final = 10_000
+
+# The runtime's log: what `message` says in the lines that are counted here.
+LOG_READY: Final = "ready"
+LOG_REQUEST: Final = "request"
+LOG_TRACEBACK: Final = "request failed"
+
+
+class LogField(StrEnum):
+    """A field of those lines."""
+
+    MESSAGE = "message"
+    IMPORTS_MS = "imports_ms"
+    LOAD_MS = "load_ms"
+    WARM_UP_MS = "warm_up_ms"
+    REQUEST_ID = "request_id"
+    STATUS = "status"
+    COLD_START = "cold_start"
+    QUEUE_MS = "queue_ms"
+    DECODE_MS = "decode_ms"
+    RUN_MS = "run_ms"
+    ENCODE_MS = "encode_ms"
+    FAILED_MS = "failed_ms"
+    MODEL = "model"
+    MODEL_VERSION = "model_version"
+    BATCH_SIZE = "batch_size"
+    ERROR = "error"
+    FAULT = "fault"
+    DETAIL = "detail"
+    TRACEBACK = "traceback"
+
+
+# With `INFERENCE_METRICS=emf` the lines of requests are CloudWatch metrics too, each to be paid for
+# with each combination of the dimensions: so both are few.
+EMF_NAMESPACE: Final = "InferenceRuntime"
+EMF_DIMENSIONS: Final = (LogField.MODEL, LogField.MODEL_VERSION)
+EMF_METRICS: Final = (
+    LogField.QUEUE_MS,
+    LogField.DECODE_MS,
+    LogField.RUN_MS,
+    LogField.ENCODE_MS,
+    LogField.FAILED_MS,
+    LogField.BATCH_SIZE,
+)
 
 MODELS_FOLDER: Final = "models"
 MODEL_FILE: Final = "model.onnx"

@@ -16,11 +16,13 @@ from cdk_inference import contract
 from inference_runtime import manifest
 from inference_runtime.adapters import model_cache_extension
 from inference_runtime.adapters.lambda_function import LONGEST_HOLD_MS, LambdaFunction
+from inference_runtime.messages import Request
 from inference_runtime.optimize import publication
 from inference_runtime.serving import start
 from inference_runtime.settings import SNAP_START, VARIABLES, Settings
 
 from tests.contract.runtime_api import LOOP
+from tests.runtime.planes import DIGITS
 
 ROOT = Path(__file__).parents[2]
 
@@ -152,3 +154,52 @@ def test_the_handler_serves_at_the_path_that_it_is_told(layer: Path) -> None:
 def test_the_manifest_of_an_optimised_model_has_the_same_name_on_both_sides() -> None:
     assert contract.MANIFEST_FILE == manifest.MANIFEST_FILE
     assert contract.MODEL_FILE == publication.MODEL_FILE
+
+
+class FailingPipeline:
+    """A user's code that is broken."""
+
+    def preprocess(self, _request: object) -> object:
+        raise RuntimeError("broken")
+
+    def postprocess(self, outputs: object) -> object:
+        return outputs
+
+
+def logged(capsys: pytest.CaptureFixture[str], **variables: str) -> list[dict[str, object]]:
+    """The lines of a start, a prediction that had waited, and one with a bad input."""
+    settings = {contract.MODEL_URI: str(DIGITS), "INFERENCE_PROFILE": "throughput", **variables}
+    plane = start(Settings.read(settings))
+    for pixels in ([0.0] * 64, [0.0]):
+        body = json.dumps({"features": pixels}).encode()
+        plane.handle(Request("POST", "/predict", {}, body, "1", received=time.perf_counter()))
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_log_has_the_lines_and_fields_that_are_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = logged(capsys)
+    broken = logged(capsys, INFERENCE_PIPELINE=f"{__name__}:{FailingPipeline.__name__}")
+    lines += broken
+    assert {line["message"] for line in lines} >= {
+        contract.LOG_READY,
+        contract.LOG_REQUEST,
+        contract.LOG_TRACEBACK,
+    }
+    assert {name for line in lines for name in line} >= set(contract.LogField)
+
+
+def test_emf_has_few_metrics_of_few_dimensions(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = logged(capsys, INFERENCE_METRICS="emf")
+    directives = [
+        directive
+        for line in lines
+        if "_aws" in line
+        for directive in line["_aws"]["CloudWatchMetrics"]  # type: ignore[index]
+    ]
+    assert directives
+    for directive in directives:
+        assert directive["Namespace"] == contract.EMF_NAMESPACE
+        assert directive["Dimensions"] == [list(contract.EMF_DIMENSIONS)]
+        assert {metric["Name"] for metric in directive["Metrics"]} <= set(contract.EMF_METRICS)

@@ -1,0 +1,40 @@
+"""The digits model, watched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aws_cdk import Stack
+from cdk_inference import (
+    AlertTopic,
+    InferenceModel,
+    InferenceMonitoring,
+    MLInferenceFunction,
+    Packaging,
+)
+
+if TYPE_CHECKING:
+    from constructs import Construct
+
+_MODEL: Final = Path(__file__).parents[1] / "models" / "digits" / "digits.onnx"
+
+
+class MonitoredStack(Stack):
+    """A function with dashboard, alarms to a topic, queries and the runtime's own metrics.
+
+    Example:
+        >>> MonitoredStack(cdk.App(), "MonitoredStack")
+    """
+
+    def __init__(self, scope: Construct, id: str) -> None:
+        super().__init__(scope, id)
+        function = MLInferenceFunction(
+            self,
+            "Digits",
+            model=InferenceModel.from_file(_MODEL),
+            packaging=Packaging.ZIP,
+            environment={"INFERENCE_METRICS": "emf"},
+        )
+        alerts = AlertTopic(self, "Alerts")
+        InferenceMonitoring(self, "Monitoring", function=function, topic=alerts.topic, emf=True)
