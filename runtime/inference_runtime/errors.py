@@ -164,6 +164,12 @@ class AwsCallFailed(InferenceError):
     code = "AWS_CALL_FAILED"
 
 
+class BatchFailed(InferenceError):
+    """Inputs of a batch are not done, and not because of what is in them. Worth another try."""
+
+    code = "BATCH_FAILED"
+
+
 class InvalidSettings(InferenceError):
     """An environment variable holds a value that is not allowed. Raised at start only."""
 

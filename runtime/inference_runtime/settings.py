@@ -129,6 +129,13 @@ def _results(text: str) -> str:
     return text
 
 
+def _folder(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if separator and (scheme != "gs" or not rest.endswith("/") or rest.startswith("/")):
+        raise ValueError
+    return text
+
+
 def _is_on(text: str) -> bool:
     if text not in ("on", "off"):
         raise ValueError
@@ -465,6 +472,35 @@ VARIABLES: Final = (
         " are what the function returns. Needs boto3, which the managed runtimes have.",
     ),
     Variable(
+        "INFERENCE_BATCH_INPUT", "batch_input", _folder, "",
+        "a path, or gs://BUCKET/FOLDER/ with a / at its end",
+        "The folder of requests that `inference-runtime batch` answers.",
+    ),
+    Variable(
+        "INFERENCE_BATCH_OUTPUT", "batch_output", _folder, "",
+        "a path, or gs://BUCKET/FOLDER/ with a / at its end",
+        "Where their answers and the manifest go. Empty: beside the input, in a folder of its name"
+        " with -results at its end.",
+    ),
+    Variable(
+        "CLOUD_RUN_TASK_INDEX", "task_index", _whole, "0", "a whole number from 0",
+        "Which of the tasks of a batch this is, set by Cloud Run.",
+    ),
+    Variable(
+        "CLOUD_RUN_TASK_COUNT", "task_count", _positive, "1", "a whole number from 1",
+        "The tasks that share the inputs of a batch, set by Cloud Run.",
+    ),
+    Variable(
+        "CLOUD_RUN_TASK_ATTEMPT", "task_attempt", _whole, "0", "a whole number from 0",
+        "How often this task was tried before, set by Cloud Run. From the first time on, the input"
+        " that comes next is left to the end, since the task may have died of it.",
+    ),
+    Variable(
+        "CLOUD_RUN_EXECUTION", "execution", str, "", "set by Cloud Run",
+        "Which execution of a job the task belongs to: the manifest is written when all of one have"
+        " ended.",
+    ),
+    Variable(
         _RUNTIME_API, "lambda_runtime_api", _address, "", "host:port, set by AWS Lambda",
         "Where the Runtime API loop takes its events from.",
     ),
@@ -578,6 +614,12 @@ class Settings:
     cors_origins: tuple[str, ...]
     invoke_mode: str
     results: str
+    batch_input: str
+    batch_output: str
+    task_index: int
+    task_count: int
+    task_attempt: int
+    execution: str
     lambda_runtime_api: str
     lambda_concurrency: int
     lambda_initialization: str

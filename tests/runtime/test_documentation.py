@@ -28,7 +28,7 @@ def test_the_tables_are_those_of_the_code() -> None:
 
 
 def test_every_block_is_played() -> None:
-    assert TEXT.count("```json") == 2 * len(EXAMPLES) + len(LOG_LINES)
+    assert TEXT.count("```json ") == 2 * len(EXAMPLES) + len(LOG_LINES)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: f"{e['model']}-{e['request'].strip()}")

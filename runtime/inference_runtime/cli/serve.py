@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inference_runtime.cli.options import MODEL, add_options, given
 from inference_runtime.settings import Settings
 
 TYPE_CHECKING = False
@@ -9,11 +10,8 @@ if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
     from typing import Any, Final
 
-# Each option is a variable of `settings` too; what is said here comes first.
 _OPTIONS: Final = {
-    "MODEL_URI": ("--model", "PATH_OR_URI", "the ONNX model"),
-    "MODEL_NAME": ("--name", "NAME", "the model's name in paths, answers and logs"),
-    "MODEL_VERSION": ("--version", "VERSION", "the model's version"),
+    **MODEL,
     "INFERENCE_HOST": ("--host", "ADDRESS", "where to listen; 0.0.0.0 in a container"),
     "INFERENCE_PORT": ("--port", "PORT", "the port to listen on; 0 picks a free one"),
 }
@@ -22,8 +20,7 @@ _OPTIONS: Final = {
 def add(subparsers: _SubParsersAction[Any]) -> None:
     """Add the sub-command to the parser."""
     parser = subparsers.add_parser("serve", help="serve a model over HTTP", description=__doc__)
-    for variable, (option, value, text) in _OPTIONS.items():
-        parser.add_argument(option, dest=variable, metavar=value, help=f"{text} (${variable})")
+    add_options(parser, _OPTIONS)
     parser.set_defaults(run=run)
 
 
@@ -34,9 +31,7 @@ def run(arguments: Namespace) -> None:
         InvalidSettings: an option or a variable holds a value that is not allowed, or the address
             cannot be bound.
     """
-    said = vars(arguments)
-    given = {name: said[name] for name in _OPTIONS if said[name] is not None}
-    settings = Settings.read(arguments=given)
+    settings = Settings.read(arguments=given(arguments, _OPTIONS))
     from inference_runtime.adapters.http.server import serve
 
     serve(settings)

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _API = "https://storage.googleapis.com"
-_SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 _METADATA_HOST = "metadata.google.internal"
 # The metadata server hands out a token until 5 minutes before its end:
 # https://cloud.google.com/compute/docs/access/authenticate-workloads
@@ -34,13 +33,16 @@ class GcsStore:
     """
 
     access = "allow this service account storage.objects.get (roles/storage.objectViewer)"
+    scope = "https://www.googleapis.com/auth/devstorage.read_only"
 
     def __init__(self, bucket: str, folder: str, platform: Mapping[str, str]) -> None:
         self.uri = f"gs://{bucket}/{folder}"
-        self._objects = f"{_base(platform)}/storage/v1/b/{encode(bucket, '')}/o"
+        objects = f"storage/v1/b/{encode(bucket, '')}/o"
+        self._objects = f"{_base(platform)}/{objects}"
+        self._uploads = f"{_base(platform)}/upload/{objects}"
         self._folder = folder
         self._platform = platform
-        self._token = Renewed(lambda: _token(platform), _TOKEN_SECONDS)
+        self._token = Renewed(lambda: _token(platform, self.scope), _TOKEN_SECONDS)
 
     def request(self, name: str, headers: Mapping[str, str]) -> Request:
         """See ``Store``."""
@@ -77,9 +79,9 @@ def _base(platform: Mapping[str, str]) -> str:
     return emulator if "://" in emulator else f"http://{emulator}"
 
 
-def _token(platform: Mapping[str, str]) -> str:
+def _token(platform: Mapping[str, str], scope: str) -> str:
     if platform["GOOGLE_APPLICATION_CREDENTIALS"]:
-        return _token_of_google_auth()
+        return _token_of_google_auth(scope)
     host = platform["GCE_METADATA_HOST"] or _METADATA_HOST
     url = f"http://{host}/computeMetadata/v1/instance/service-accounts/default/token"
     try:
@@ -91,7 +93,7 @@ def _token(platform: Mapping[str, str]) -> str:
         ) from error
 
 
-def _token_of_google_auth() -> str:
+def _token_of_google_auth(scope: str) -> str:
     from importlib import import_module
 
     try:
@@ -104,7 +106,7 @@ def _token_of_google_auth() -> str:
             " token"
         ) from error
     try:
-        credentials, _ = auth.default(scopes=[_SCOPE])
+        credentials, _ = auth.default(scopes=[scope])
         credentials.refresh(transport.Request())
     except auth.exceptions.GoogleAuthError as error:
         raise ModelNotLoaded(f"google-auth gives no token: {error}") from error

@@ -1,4 +1,4 @@
-"""HTTP/1.1 requests without a body, over one connection that is kept; no proxies.
+"""HTTP/1.1 requests over one connection that is kept; no proxies.
 
 By hand, because it runs before the first answer: ``http.client`` parses headers with the package
 ``email``, whose import takes longer than a small model's way over the network.
@@ -133,6 +133,7 @@ class Connection:
             self._origin = f"{url.scheme}://{url.origin}"
         try:
             kept.sendall(_head(request, url))
+            kept.sendall(request.body)
             self._answer = Answer(_Stream(kept))
         except OSError:
             self.close()
@@ -211,7 +212,7 @@ def _head(request: Request, url: Url) -> bytes:
     lines = [f"{request.method} {target} HTTP/1.1", f"host: {url.origin}"]
     lines += [f"{name}: {value}" for name, value in request.headers.items()]
     if request.method != "GET":
-        lines.append("content-length: 0")
+        lines.append(f"content-length: {len(request.body)}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 

@@ -141,12 +141,21 @@ class Reader:
             ModelNotLoaded: it cannot be had.
         """
         try:
-            return self.retried(
-                self._store.uri + name,
-                lambda: self._read(name, lambda: self._store.request(name, {})),
-            )
+            return self.ask(name, lambda: self._store.request(name, {}))
         except NotThere:
             return None
+
+    def ask(self, name: str, request: Callable[[], Request]) -> bytes:
+        """The answer to a request about an object, or about the store.
+
+        Args:
+            name: of the object.
+            request: makes the request, anew for each try.
+
+        Raises:
+            ModelNotLoaded: there is none; the message says why and what to do.
+        """
+        return self.retried(self._store.uri + name, lambda: self._read(name, request))
 
     def names(self) -> list[str]:
         """The paths of all objects in the store.
@@ -157,8 +166,7 @@ class Reader:
         names: list[str] = []
         marker = ""
         while True:
-            request = partial(self._store.list_request, marker)
-            page = self.retried(self._store.uri, partial(self._read, "", request))
+            page = self.ask("", partial(self._store.list_request, marker))
             found, marker = self._store.parse_list(page)
             names += found
             if not marker:
@@ -291,7 +299,7 @@ def _reason(answer: Answer) -> str:
 def _refused(uri: str, status: int, reason: str, access: str) -> ModelNotLoaded:
     match status:
         case HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
-            return NotThere(f"{uri} does not exist ({reason}): check MODEL_URI")
+            return NotThere(f"{uri} does not exist ({reason}): check its name")
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return NotThere(f"{uri} is refused ({reason}): {access}")
         case HTTPStatus.PRECONDITION_FAILED:

@@ -47,20 +47,28 @@ if TYPE_CHECKING:
 
 
 class Request:
-    """An HTTP request without a body.
+    """An HTTP request.
 
     Attributes:
         url: with its scheme, its path and query percent-encoded.
         headers: by name.
         method: of HTTP.
+        body: nothing, of a ``GET``.
     """
 
-    __slots__ = ("headers", "method", "url")
+    __slots__ = ("body", "headers", "method", "url")
 
-    def __init__(self, url: str, headers: Mapping[str, str], method: str = "GET") -> None:
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        method: str = "GET",
+        body: bytes | bytearray = b"",
+    ) -> None:
         self.url = url
         self.headers = dict(headers)
         self.method = method
+        self.body = body
 
 
 def texts(xml: bytes, element: str) -> list[str]:

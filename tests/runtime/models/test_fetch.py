@@ -166,7 +166,7 @@ def test_an_object_without_ranges_starts_over(
         ),
         (
             Fault(status=404, body=b"<Error><Code>NoSuchKey</Code></Error>"),
-            f"{URI} does not exist (404 NoSuchKey): check MODEL_URI",
+            f"{URI} does not exist (404 NoSuchKey): check its name",
         ),
         (Fault(status=418), f"{URI} cannot be fetched: the server answers 418"),
         (Fault(status=500), f"after {ATTEMPTS} tries: the server answers 500"),
