@@ -112,6 +112,17 @@ def test_an_update_policy_goes_without_its_resource() -> None:
     }
 
 
+def test_an_alarm_on_metric_math_goes_and_a_plain_one_stays() -> None:
+    alarm = "AWS::CloudWatch::Alarm"
+    plain = {"Type": alarm, "Properties": {"MetricName": "Errors"}}
+    kept, omissions = without_unsupported(
+        template(Plain=plain, Math={"Type": alarm, "Properties": {"Metrics": []}}), {alarm}
+    )
+
+    assert kept["Resources"] == {"Plain": plain}
+    assert omissions == [Omission("Math", alarm)]
+
+
 NAMES = [f"R{number}" for number in range(6)]
 REFERENCES = st.sampled_from(NAMES).flatmap(
     lambda name: st.sampled_from(

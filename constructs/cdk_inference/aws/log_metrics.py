@@ -44,7 +44,7 @@ class LogMetrics(Construct):
         """The most memory that an environment used since it started, in MB."""
         pattern = logs.FilterPattern.literal(f"[{', '.join(_REPORT_LINE)}]")
         filter_ = self._filter("MemoryUsed", pattern, value="$used")
-        return filter_.metric(statistic="Maximum", period=period, label="Memory used, MB")
+        return filter_.metric(statistic="Maximum", period=period)
 
     def cold_start_rate(self, period: Duration) -> cloudwatch.MathExpression:
         """Which percentage of the requests started cold, by what the runtime logs."""

@@ -7,9 +7,12 @@ leaves out resources of such types, then everything that cannot be made without 
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 Template = Mapping[str, Any]
+
+# Resources of a type that it knows, which it refuses with such a property.
+_UNKNOWN_PROPERTIES: Final = {"AWS::CloudWatch::Alarm": {"Metrics"}}
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Omission:
         logical_id: its name in the template.
         type: its resource type, or "Output".
         needs: the logical id of the omitted resource that it refers to; None if the emulator does
-            not know its own type.
+            not know its own type, or not all of it.
 
     Example:
         >>> str(Omission("Cap", "AWS::Budgets::Budget"))
@@ -40,6 +43,8 @@ def without_unsupported(
     template: Template, supported: Collection[str]
 ) -> tuple[Template, list[Omission]]:
     """``template`` without resources of types outside ``supported``, and what was left out.
+
+    Alarms on metric math, which the emulator refuses, go too.
 
     Custom resources (``Custom::…``) are supported always. A kept resource keeps its properties
     whole: one whose properties refer to an omitted resource is omitted too, as is an output.
@@ -76,7 +81,7 @@ def _omitted_resources(resources: Mapping[str, Any], supported: Collection[str])
     omitted = {
         logical_id: Omission(logical_id, resource["Type"])
         for logical_id, resource in resources.items()
-        if not _is_supported(resource["Type"], supported)
+        if not _is_supported(resource, supported)
     }
     while dependants := {
         logical_id: Omission(logical_id, resource["Type"], needs)
@@ -88,7 +93,10 @@ def _omitted_resources(resources: Mapping[str, Any], supported: Collection[str])
     return list(omitted.values())
 
 
-def _is_supported(resource_type: str, supported: Collection[str]) -> bool:
+def _is_supported(resource: Template, supported: Collection[str]) -> bool:
+    resource_type: str = resource["Type"]
+    if _UNKNOWN_PROPERTIES.get(resource_type, set()) & resource.get("Properties", {}).keys():
+        return False
     return resource_type in supported or resource_type.startswith("Custom::")
 
 
