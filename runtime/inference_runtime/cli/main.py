@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Modules of this package. Each has ``add(subparsers)``, which sets the default ``run`` to what
 # takes the parsed arguments.
-_COMMANDS: Final = ("batch", "inspect", "optimize", "serve")
+_COMMANDS: Final = ("batch", "fetch", "inspect", "optimize", "serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

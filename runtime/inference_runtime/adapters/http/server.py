@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import socket
 from threading import Thread
 
 from inference_runtime import jsonio, serving
-from inference_runtime.errors import InferenceError, InvalidSettings
+from inference_runtime.adapters.http.listener import listen
+from inference_runtime.errors import InferenceError
 from inference_runtime.telemetry import log_exception
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final, NoReturn
+    from typing import NoReturn
 
     from inference_runtime.dataplane import DataPlane
     from inference_runtime.settings import Settings
-
-# Connections that the kernel keeps while the server is busy, or not there yet.
-_BACKLOG: Final = 2048
 
 
 def serve(settings: Settings) -> NoReturn:
@@ -28,7 +25,7 @@ def serve(settings: Settings) -> NoReturn:
     Raises:
         InvalidSettings: the address cannot be bound.
     """
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     plane = serving.prepare(settings)
     Thread(target=_load, args=(plane,), name="load", daemon=True).start()
     # Imported only now: 100 ms, in which the model loads.
@@ -38,20 +35,6 @@ def serve(settings: Settings) -> NoReturn:
     plane.close()
     # Without a wait for threads: a run that an operator does not give up may take its time.
     os._exit(0)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    dual_stack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
-    try:
-        return socket.create_server(
-            (host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=dual_stack
-        )
-    except OSError as error:
-        raise InvalidSettings(
-            f"cannot listen on {host} port {port}: {error.strerror}; name another with --host and"
-            " --port"
-        ) from error
 
 
 def _load(plane: DataPlane) -> None:
