@@ -11,6 +11,7 @@ import cdktn
 
 from stacks.cloud_run import CloudRunGpuStack, CloudRunStack
 from stacks.cloud_run_edge import CloudRunEdgeStack
+from stacks.cloud_run_models import CloudRunModelsStack
 from stacks.digits import DigitsStack
 from stacks.model_stores import EfsModelStack, S3FilesModelStack, S3ModelStack
 from stacks.monitored import MonitoredStack

@@ -14,6 +14,7 @@ MODEL_SHA256: Final = "MODEL_SHA256"
 PREDICT_PATH: Final = "INFERENCE_PREDICT_PATH"
 CACHE_DIR: Final = "INFERENCE_CACHE_DIR"
 CORS_ORIGINS: Final = "INFERENCE_CORS_ORIGINS"
+PORT: Final = "INFERENCE_PORT"
 MAX_QUEUE: Final = "INFERENCE_MAX_QUEUE"
 MAX_REQUEST_BYTES: Final = "INFERENCE_MAX_REQUEST_BYTES"
 PROVIDERS: Final = "INFERENCE_PROVIDERS"
@@ -39,6 +40,8 @@ AWS_LAMBDA_HANDLER: Final = "inference_runtime.adapters.aws_lambda.handler"
 AWS_LAMBDA_COMMAND: Final = ("python", "-m", "inference_runtime.adapters.aws_lambda_runtime")
 GOOGLE_FUNCTIONS_MODULE: Final = "inference_runtime.adapters.google_functions"
 SERVE_COMMAND: Final = ("python", "-m", "inference_runtime.cli", "serve")
+# Has the model in the cache, and then listens on its port for whoever waits for that.
+FETCH_COMMAND: Final = ("python", "-m", "inference_runtime.cli", "fetch", "--stay")
 
 AWS_CLOUDFORMATION_HANDLER: Final = "inference_runtime.adapters.aws_cloudformation.handler"
 

@@ -140,6 +140,10 @@ CLOUD_RUN_CPU_MEMORY_GIB: Final = {1: (0, 4), 2: (0, 8), 4: (2, 16), 6: (4, 24),
 # https://cloud.google.com/run/docs/configuring/healthchecks
 CLOUD_RUN_STARTUP_SECONDS: Final = 240
 
+# All volumes of an instance together, unless Google raises the quota.
+# https://cloud.google.com/run/docs/configuring/services/ephemeral-disk
+CLOUD_RUN_DISK_MIB: Final = 10_000_000_000 // 2**20
+
 # https://cloud.google.com/run/docs/configuring/services/gpu
 CLOUD_RUN_L4: Final = GpuLimits(
     "nvidia-l4",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cdk_inference.contract import MANIFEST_FILE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
@@ -73,6 +75,13 @@ class InferenceModel:
     files: Mapping[str, Path]
     size_bytes: int
     sha256: str
+
+    @property
+    def pinned_sha256(self) -> str | None:
+        """The digest that the runtime checks at load. ``None`` with a manifest, which pins its
+        files itself, and names more than the digest is of.
+        """
+        return None if MANIFEST_FILE in self.files else self.sha256
 
     @classmethod
     def from_file(

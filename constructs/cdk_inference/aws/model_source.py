@@ -10,7 +10,6 @@ from aws_cdk import aws_ec2 as ec2
 
 from cdk_inference.aws.network import ReachedService, Reaches
 from cdk_inference.contract import (
-    MANIFEST_FILE,
     MODEL_SHA256,
     MODEL_URI,
     model_uri,
@@ -208,12 +207,6 @@ def _path(model: AnyModel) -> str:
 
 
 def _digest(model: AnyModel) -> dict[str, str]:
-    """What pins the model's content.
-
-    A manifest pins its files itself, and names more than the digest is of.
-    """
-    if model.sha256 is None:
-        return {}
-    if not isinstance(model, StoredModel) and MANIFEST_FILE in model.files:
-        return {}
-    return {MODEL_SHA256: model.sha256}
+    """What pins the model's content."""
+    digest = model.sha256 if isinstance(model, StoredModel) else model.pinned_sha256
+    return {} if digest is None else {MODEL_SHA256: digest}

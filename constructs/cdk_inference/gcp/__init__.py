@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cdk_inference.gcp.service_edge import ServiceEdge
     from cdk_inference.gcp.startup_probe import StartupProbe
     from cdk_inference.gcp.traffic import TrafficShare
+    from cdk_inference.gcp.volume import Medium
 
 __all__ = [
     "Bindings",
@@ -40,6 +41,7 @@ __all__ = [
     "Egress",
     "Gpu",
     "Ingress",
+    "Medium",
     "ModelBucket",
     "ModelSource",
     "PrecomputedPredictions",
@@ -63,6 +65,7 @@ _HOMES = {
     "Egress": "network",
     "Gpu": "gpu",
     "Ingress": "network",
+    "Medium": "volume",
     "ModelBucket": "model_bucket",
     "ModelSource": "model_source",
     "PrecomputedPredictions": "precomputed_predictions",

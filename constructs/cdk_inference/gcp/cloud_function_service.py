@@ -124,6 +124,7 @@ class CloudFunctionService(Construct):
         problems = Problems(self.node.path)
         _check_python(python_version, problems)
         source.check(problems)
+        _check_source(source, problems)
         machine.check(model, source, region, problems)
         check_names(environment, own_environment, problems)
         scaling.check(bindings, problems)
@@ -131,7 +132,7 @@ class CloudFunctionService(Construct):
 
         self.service_account = service_account(self, f"Serves the ONNX model {model.name}")
         grants = grant_buckets(self, self.service_account, [source])
-        archive = self._uploaded(model if source.uri is None else None, labels)
+        archive = self._uploaded(model if source.is_baked else None, labels)
         functions = bindings.google("cloudfunctions2_function")
         self.function = functions.Cloudfunctions2Function(
             self,
@@ -226,4 +227,13 @@ def _check_python(version: str, problems: Problems) -> None:
             f"python_version is {version!r}",
             allowed=f"supported are {', '.join(CLOUD_FUNCTION_PYTHON_VERSIONS)}",
             remedy="choose one of them",
+        )
+
+
+def _check_source(source: ModelSource, problems: Problems) -> None:
+    if source.needs_volume:
+        problems.add(
+            "model_source is a mounted bucket, or a container that loads the model",
+            allowed="a function has one container, and no volumes",
+            remedy="use ModelSource.bucket(…) or ModelSource.baked(), or a CloudRunService",
         )

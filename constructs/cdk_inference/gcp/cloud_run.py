@@ -20,6 +20,11 @@ from cdk_inference.gcp.model_source import ModelSource
 from cdk_inference.gcp.naming import unique_name
 from cdk_inference.gcp.network import Ingress
 from cdk_inference.gcp.revision import Revision
+from cdk_inference.gcp.runtime_container import (
+    check_loader,
+    loader_container,
+    runtime_container,
+)
 from cdk_inference.gcp.scaling import Scaling, default_concurrency
 from cdk_inference.gcp.startup_probe import StartupProbe
 from cdk_inference.gcp.tokens import are_known
@@ -149,11 +154,8 @@ class CloudRun(Construct):
         scaling = Scaling(min_instances, max_instances, concurrency, timeout)
         startup_probe = startup_probe or StartupProbe.for_model(model.size_bytes)
         volumes = [*source.volumes(model), *volumes]
-        own_environment = {
-            **model_environment(model, source),
-            **source.cache_environment,
-            **(machine_environment or {}),
-        }
+        model_variables = {**model_environment(model, source), **source.cache_environment}
+        own_environment = {**model_variables, **(machine_environment or {})}
 
         problems = Problems(self.node.path)
         if are_known(bindings, name):
@@ -161,6 +163,7 @@ class CloudRun(Construct):
         if are_known(bindings, image):
             _check_image(image, problems)
         source.check(problems)
+        check_loader(model, source, problems)
         machine.check(model, source, region, problems)
         for volume in volumes:
             volume.check(run, problems)
@@ -175,18 +178,29 @@ class CloudRun(Construct):
             *grant_secrets(self, self.service_account, secrets),
             *grant_buckets(self, self.service_account, [source, *volumes]),
         ]
-        revision = Revision(
-            machine=machine,
-            image=image,
-            port=port,
-            environment={**default_settings(scaling), **environment, **own_environment},
-            secrets=secrets,
-            volumes=volumes,
-            startup_probe=startup_probe,
-            scaling=scaling,
-            vpc=vpc,
-            labels=labels,
-        )
+        containers = [
+            runtime_container(
+                image=image,
+                machine=machine,
+                port=port,
+                environment={**default_settings(scaling), **environment, **own_environment},
+                secrets=secrets,
+                volumes=volumes,
+                startup_probe=startup_probe,
+                source=source,
+            )
+        ]
+        if source.has_loader:
+            containers.append(
+                loader_container(
+                    image=image,
+                    machine=machine,
+                    model=model,
+                    source=source,
+                    environment=model_variables,
+                )
+            )
+        revision = Revision(containers, machine, scaling, vpc, labels)
         self.service = run.CloudRunV2Service(
             self,
             "Service",

@@ -52,7 +52,7 @@ class Machine:
     ) -> Machine:
         """One without a GPU; what is ``None`` follows from the rest and from the model."""
         memory = memory or default_memory(model, source)
-        return cls(cpu or _least_cpu(memory), memory, cpu_idle)
+        return cls(cpu or least_cpu(memory), memory, cpu_idle)
 
     @property
     def limits(self) -> dict[str, str]:
@@ -98,7 +98,7 @@ def default_memory(model: InferenceModel, source: ModelSource) -> str:
     return f"{ceil(mib / 2**10)}Gi" if mib > CLOUD_RUN_LEAST_MEMORY_MIB else f"{mib}Mi"
 
 
-def _least_cpu(memory: str) -> int:
+def least_cpu(memory: str) -> int:
     """The fewest vCPUs that go with ``memory``; the most there are for what none goes with."""
     mib = memory_mib(memory) or 0
     fitting = (cpu for cpu, (_, most) in CLOUD_RUN_CPU_MEMORY_GIB.items() if mib <= most * 2**10)

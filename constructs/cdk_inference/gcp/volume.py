@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from cdk_inference.limits import CLOUD_RUN_DISK_MIB
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -52,30 +55,106 @@ class Volume(Protocol):
         """Its block, of the provider's module ``cloud_run_v2_service``."""
 
 
+class Medium(Enum):
+    """What a volume of an instance's own is kept on; it is gone with the instance.
+
+    Example:
+        >>> ModelSource.loaded("gs://my-models/digits/model.onnx", medium=Medium.DISK)
+    """
+
+    MEMORY = "MEMORY"
+    """The memory of the container that writes it."""
+
+    DISK = "DISK"
+    """A disk (10 GB in all for an instance, unless Google raises that). Only with cdktn:
+    https://cloud.google.com/run/docs/configuring/services/ephemeral-disk
+    """
+
+
 @dataclass(frozen=True)
-class MemoryVolume:
-    """A volume in the instance's memory, gone with the instance.
+class ScratchVolume:
+    """A volume that starts empty, for all containers of an instance that mount it.
 
     Attributes:
         name: in the service.
         path: of the folder.
+        medium: what it is kept on.
         size_mib: how much it may hold.
     """
 
     name: str
     path: str
+    medium: Medium
     size_mib: int
     bucket_access: tuple[BucketAccess, ...] = ()
 
     def check(self, run: ModuleType, problems: Problems) -> None:
         """See :class:`Volume`."""
+        if self.medium is Medium.DISK and not _knows_mount_options(run):
+            problems.add(
+                f"the volume {self.name!r} is on {self.medium}",
+                allowed="the provider of cdktf, of 2025, knows volumes in memory only",
+                remedy="use the bindings of cdktn, or Medium.MEMORY",
+            )
+        if self.medium is Medium.DISK and self.size_mib > CLOUD_RUN_DISK_MIB:
+            problems.add(
+                f"the volume {self.name!r} takes {self.size_mib} MiB of disk",
+                allowed=f"an instance of Cloud Run has {CLOUD_RUN_DISK_MIB} in all",
+                remedy="use ModelSource.mounted(…) for a model of this size",
+            )
 
     def block(self, run: ModuleType) -> Any:
         """See :class:`Volume`."""
         directory = run.CloudRunV2ServiceTemplateVolumesEmptyDir(
-            medium="MEMORY", size_limit=f"{self.size_mib}Mi"
+            medium=self.medium.value, size_limit=f"{self.size_mib}Mi"
         )
         return run.CloudRunV2ServiceTemplateVolumes(name=self.name, empty_dir=directory)
+
+
+@dataclass(frozen=True)
+class ModelVolume:
+    """A bucket of Cloud Storage, mounted for everyone to read and nobody to write.
+
+    Attributes:
+        name: in the service.
+        path: of the folder.
+        bucket: its name.
+        mount_options: of Cloud Storage FUSE.
+    """
+
+    name: str
+    path: str
+    bucket: str
+    mount_options: tuple[str, ...]
+
+    @property
+    def bucket_access(self) -> tuple[BucketAccess, ...]:
+        """See :class:`Volume`."""
+        return (BucketAccess(self.bucket, "roles/storage.objectViewer"),)
+
+    def check(self, run: ModuleType, problems: Problems) -> None:
+        """See :class:`Volume`."""
+        if self.mount_options and not _knows_mount_options(run):
+            problems.add(
+                f"mount_options are {', '.join(self.mount_options)}",
+                allowed="the provider of cdktf, of 2025, has none for a bucket",
+                remedy="use the bindings of cdktn, or leave them out",
+            )
+        dashed = [option for option in self.mount_options if option.startswith("-")]
+        if dashed:
+            problems.add(
+                f"mount_options has {', '.join(dashed)}",
+                allowed="Cloud Run takes them without leading dashes",
+                remedy="write them as in 'metadata-cache-ttl-secs=-1'",
+            )
+
+    def block(self, run: ModuleType) -> Any:
+        """See :class:`Volume`."""
+        options = {"mount_options": list(self.mount_options)} if self.mount_options else {}
+        mounted = run.CloudRunV2ServiceTemplateVolumesGcs(
+            bucket=self.bucket, read_only=True, **options
+        )
+        return run.CloudRunV2ServiceTemplateVolumes(name=self.name, gcs=mounted)
 
 
 @dataclass(frozen=True)
@@ -99,7 +178,7 @@ class BucketVolume:
 
     def check(self, run: ModuleType, problems: Problems) -> None:
         """See :class:`Volume`."""
-        if not hasattr(run.CloudRunV2ServiceTemplateVolumesGcs, "mount_options"):
+        if not _knows_mount_options(run):
             problems.add(
                 f"the bucket {self.bucket!r} is mounted at {self.path}",
                 allowed="the provider of cdktf cannot say as whom (mount_options), and the"
@@ -113,3 +192,7 @@ class BucketVolume:
             bucket=self.bucket, mount_options=[f"uid={_IMAGE_USER}", f"gid={_IMAGE_USER}"]
         )
         return run.CloudRunV2ServiceTemplateVolumes(name=self.name, gcs=mounted)
+
+
+def _knows_mount_options(run: ModuleType) -> bool:
+    return hasattr(run.CloudRunV2ServiceTemplateVolumesGcs, "mount_options")

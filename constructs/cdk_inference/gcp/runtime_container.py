@@ -1,0 +1,113 @@
+"""The container that serves the model, and the one that may load it first."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+from cdk_inference.contract import FETCH_COMMAND, LIVE_PATH, PORT, READY_PATH, SERVE_COMMAND
+from cdk_inference.gcp.container import Check, Container
+from cdk_inference.gcp.machine import least_cpu
+from cdk_inference.gcp.startup_probe import StartupProbe
+from cdk_inference.limits import CLOUD_RUN_CPU_MEMORY_GIB, CLOUD_RUN_LEAST_MEMORY_MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cdk_inference.gcp.machine import Machine
+    from cdk_inference.gcp.model_source import ModelSource
+    from cdk_inference.gcp.secret import Secret
+    from cdk_inference.gcp.volume import Volume
+    from cdk_inference.model import InferenceModel
+    from cdk_inference.validation import Problems
+
+_RUNTIME: Final = "runtime"
+_LOADER: Final = "model-loader"
+_LOADER_PORT: Final = 8090
+
+# A process that does not answer for half a minute is ended.
+_LIVENESS: Final = Check(LIVE_PATH, period=10, timeout=5, failures=3)
+
+
+def runtime_container(
+    *,
+    image: str,
+    machine: Machine,
+    port: int,
+    environment: Mapping[str, str],
+    secrets: Mapping[str, Secret],
+    volumes: Sequence[Volume],
+    startup_probe: StartupProbe,
+    source: ModelSource,
+) -> Container:
+    """The container that serves the model; the arguments are those of ``CloudRun``."""
+    return Container(
+        name=_RUNTIME,
+        image=image,
+        command=SERVE_COMMAND,
+        environment=environment,
+        limits=machine.limits,
+        cpu_idle=machine.cpu_idle,
+        port=port,
+        startup=_check(READY_PATH, startup_probe),
+        liveness=_LIVENESS,
+        has_ingress=True,
+        secrets=secrets,
+        volumes=volumes,
+        after=[_LOADER] if source.has_loader else [],
+    )
+
+
+def loader_container(
+    *,
+    image: str,
+    machine: Machine,
+    model: InferenceModel,
+    source: ModelSource,
+    environment: Mapping[str, str],
+) -> Container:
+    """The container that has the model in the volume that both share, before the other starts.
+
+    It goes on to exist, since an instance ends with any of its containers.
+
+    Args:
+        image: the same.
+        machine: of the container that serves.
+        model: what is loaded.
+        source: from where.
+        environment: what tells the runtime of both.
+    """
+    memory = f"{_loader_memory_mib(model, source)}Mi"
+    return Container(
+        name=_LOADER,
+        image=image,
+        command=FETCH_COMMAND,
+        environment={**environment, PORT: str(_LOADER_PORT)},
+        limits={"cpu": str(least_cpu(memory)), "memory": memory},
+        cpu_idle=machine.cpu_idle,
+        port=_LOADER_PORT,
+        startup=_check(None, StartupProbe.for_model(model.size_bytes)),
+        volumes=source.volumes(model),
+    )
+
+
+def check_loader(model: InferenceModel, source: ModelSource, problems: Problems) -> None:
+    """Record a problem if no instance has the memory for the loader."""
+    most = max(gib for _, gib in CLOUD_RUN_CPU_MEMORY_GIB.values())
+    needed = _loader_memory_mib(model, source)
+    if source.has_loader and needed > most * 2**10:
+        problems.add(
+            f"the model's loader would need {needed} MiB of memory",
+            allowed=f"an instance of Cloud Run has {most} GiB at most",
+            remedy="use ModelSource.mounted(…)",
+        )
+
+
+def _loader_memory_mib(model: InferenceModel, source: ModelSource) -> int:
+    """What a fetch takes, and the file where it is kept in memory, in whole 256 MiB."""
+    needed = CLOUD_RUN_LEAST_MEMORY_MIB + source.loader_memory_mib(model)
+    return ceil(needed / 256) * 256
+
+
+def _check(path: str | None, probe: StartupProbe) -> Check:
+    return Check(path, period=probe.period, timeout=probe.period, failures=probe.failures)
