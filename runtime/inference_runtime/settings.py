@@ -562,7 +562,8 @@ class Settings:
     """The settings of one process, read-only by convention.
 
     Each attribute is described by the row of ``VARIABLES`` that names it; ``platform`` holds
-    ``PLATFORM_VARIABLES``.
+    ``PLATFORM_VARIABLES``, and ``loads_models`` is whether this process makes sessions of what it
+    fetches, and so must have the memory for that.
 
     Example:
         >>> Settings.read({"MODEL_URI": "digits.onnx"}).max_request_bytes
@@ -625,6 +626,7 @@ class Settings:
     lambda_initialization: str
     lambda_memory_mb: int | None
     platform: Mapping[str, str]
+    loads_models: bool = True
 
     @property
     def port(self) -> int:

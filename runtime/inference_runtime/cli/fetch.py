@@ -50,6 +50,7 @@ def run(arguments: Namespace) -> None:
 
     given = {"MODEL_URI": arguments.MODEL_URI} if arguments.MODEL_URI else {}
     settings = Settings.read(arguments=given)
+    settings.loads_models = False
     # As long as they are referred to, nobody else removes them from the cache.
     fetched = [model.fetch() for model in find_models(settings)]
     if arguments.stay:

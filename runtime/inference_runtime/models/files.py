@@ -45,10 +45,9 @@ def _checked(served: Served, uri: str, settings: Settings, lease: Lease | None) 
     folder = os.path.dirname(served.path)
     own_size = os.path.getsize(served.path)
     external_size = sum(_size(uri, folder, name) for name in external_data(served.path, uri))
-    if served.path.endswith(ORT_SUFFIX):
-        check_fits(uri, 0, own_size, settings.lambda_memory_mb)  # it is mapped as a whole
-    else:
-        check_fits(uri, own_size, external_size, settings.lambda_memory_mb)
+    is_mapped = served.path.endswith(ORT_SUFFIX)  # as a whole
+    embedded, mapped = (0, own_size) if is_mapped else (own_size, external_size)
+    check_fits(uri, embedded, mapped, settings.lambda_memory_mb, is_loaded=settings.loads_models)
     return ModelFiles(served, own_size + external_size, lease)
 
 

@@ -23,7 +23,13 @@ _CGROUP_LIMITS = (
 
 
 def check_fits(
-    uri: str, embedded: int, external: int, lambda_memory_mb: int | None, *, in_memory: bool = False
+    uri: str,
+    embedded: int,
+    external: int,
+    lambda_memory_mb: int | None,
+    *,
+    in_memory: bool = False,
+    is_loaded: bool = True,
 ) -> None:
     """Check a model's size against what this process may use.
 
@@ -33,11 +39,13 @@ def check_fits(
         external: bytes of its external data, which are mapped.
         lambda_memory_mb: of the function, on AWS Lambda.
         in_memory: whether its files themselves take memory, as in a tmpfs.
+        is_loaded: whether this process also makes a session of them.
 
     Raises:
         ModelNotLoaded: it needs more.
     """
-    needed = int(embedded * EMBEDDED_FACTOR) + external + in_memory * embedded
+    needed = is_loaded * int(embedded * EMBEDDED_FACTOR) + in_memory * embedded
+    needed += external if is_loaded or in_memory else 0
     limit, source = _limit(lambda_memory_mb)
     taken = _anonymous_bytes()
     if needed + taken > limit:
@@ -58,11 +66,15 @@ def give_back() -> None:
 
 
 def is_memory(folder: str, *, cloud_run: bool) -> bool:
-    """Whether files in a folder take memory: in a tmpfs, and anywhere on Google Cloud Run.
+    """Whether files in a folder take memory: in a tmpfs, and anywhere on Google Cloud Run but on an
+    ephemeral disk, which is an ext4 of its own.
 
     https://cloud.google.com/run/docs/container-contract#filesystem
+    https://cloud.google.com/run/docs/configuring/services/ephemeral-disk
     """
-    return cloud_run or _file_system(os.path.realpath(folder)) in ("tmpfs", "ramfs")
+    mount_point, system = _mount(os.path.realpath(folder))
+    is_disk = system == "ext4" and mount_point != "/"
+    return not is_disk if cloud_run else system in ("tmpfs", "ramfs")
 
 
 def _limit(lambda_memory_mb: int | None) -> tuple[int, str]:
@@ -86,11 +98,14 @@ def _anonymous_bytes() -> int:
     return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE") if fields else 0
 
 
-def _file_system(path: str) -> str:
-    """The type of the file system that holds ``path``."""
+def _mount(path: str) -> tuple[str, str]:
+    """Where the file system that holds ``path`` is mounted, and its type; empty where unknown."""
     mounts = [line.split() for line in _read("/proc/self/mounts").splitlines()]
     holding = [m for m in mounts if f"{path}/".startswith(f"{m[1].rstrip('/')}/")]
-    return max(holding, key=lambda mount: len(mount[1]))[2] if holding else ""
+    if not holding:
+        return "", ""
+    _, mount_point, system, *_ = max(holding, key=lambda mount: len(mount[1]))
+    return mount_point, system
 
 
 def _read(path: str) -> str:

@@ -194,7 +194,10 @@ class Transfer:
         """Check memory and disk before the bytes come."""
         settings = self._settings
         in_memory = is_memory(folder, cloud_run=bool(settings.platform["K_SERVICE"]))
-        check_fits(self._uri, embedded, external, settings.lambda_memory_mb, in_memory=in_memory)
+        check_fits(
+            self._uri, embedded, external, settings.lambda_memory_mb,
+            in_memory=in_memory, is_loaded=settings.loads_models,
+        )  # fmt: skip
         self._cache.make_room(folder, embedded + external, self._uri)
 
     def _land(

@@ -68,11 +68,21 @@ def test_files_in_memory_count_on_top(cgroup: Path) -> None:
         check_fits("m", 40 * MIB, 0, None, in_memory=True)
 
 
-def test_a_tmpfs_is_memory_and_so_are_all_files_on_cloud_run(
+def test_only_what_is_loaded_needs_memory_for_that(cgroup: Path) -> None:
+    cgroup.write_text(f"{100 * MIB}\n")
+    check_fits("m", 500 * MIB, 500 * MIB, None, is_loaded=False)
+    check_fits("m", 40 * MIB, 40 * MIB, None, in_memory=True, is_loaded=False)
+    with pytest.raises(ModelNotLoaded, match="needs about 81 MiB"):
+        check_fits("m", 40 * MIB, 41 * MIB, None, in_memory=True, is_loaded=False)
+
+
+def test_a_tmpfs_is_memory_and_so_are_all_files_on_cloud_run_but_an_ephemeral_disks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mounts = f"/dev/a / ext4 rw 0 0\ntmpfs {tmp_path}/shm tmpfs rw 0 0\n"
+    mounts += f"/dev/b {tmp_path}/volume ext4 rw 0 0\n"
     monkeypatch.setattr(memory, "_read", lambda _path: mounts)
     assert is_memory(f"{tmp_path}/shm/cache", cloud_run=False)
     assert not is_memory(f"{tmp_path}/shmoo", cloud_run=False)
     assert is_memory(f"{tmp_path}/disk", cloud_run=True)
+    assert not is_memory(f"{tmp_path}/volume/cache", cloud_run=True)
