@@ -35,6 +35,7 @@ google_cloud = cdktn.App()
 for stack in (
     CloudRunStack,
     CloudRunGpuStack,
+    CloudRunModelsStack,
     CloudRunEdgeStack,
 ):
     stack(google_cloud, stack.__name__)

@@ -1,4 +1,4 @@
-"""The digits model from a bucket of Cloud Storage: loaded by a container of its own, and mounted."""
+"""The digits model from a bucket of Cloud Storage: loaded by its own container, and mounted."""
 
 from __future__ import annotations
 

@@ -60,6 +60,7 @@ def test_the_same_call_synthesizes_google_cloud(assembly: Path) -> None:
     assert manifest["stacks"].keys() == {
         "CloudRunStack",
         "CloudRunGpuStack",
+        "CloudRunModelsStack",
         "CloudRunEdgeStack",
     }
     for stack in manifest["stacks"].values():
