@@ -1,5 +1,5 @@
 # A Cloud Run image, and one for any other host of containers: what changes least comes first, so
-# that a new model or a new runtime uploads only its own layer.
+# that a new model uploads itself and the runtime's code, under 1 MB, and a new runtime only that.
 #
 # For a base that never changes, pin it: --build-arg BASE_IMAGE=python:3.13-slim@sha256:…
 ARG BASE_IMAGE=python:3.13-slim

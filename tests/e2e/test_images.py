@@ -1,0 +1,133 @@
+"""The images of AWS Lambda and Cloud Run are built and run for real, where buildah is installed.
+
+``apt-get install buildah`` brings it; Debian's podman is built on it. What runs is the image's own
+command as its own user, with the variables that the synthesized function or service has.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cdk_inference import InferenceModel
+from cdk_inference.artifact import image_context
+from cdk_inference.contract import MODEL_NAME, MODEL_URI, model_uri
+from cdk_inference.gcp import Bindings, CloudRunService
+from cdk_inference.local import RunningService
+
+from tests.constructs.gcp.terraform import IMAGE, REGION, new_stack, only_resource
+from tests.constructs.onnx_models import save, scale_model
+from tests.contract.corpus import Request
+from tests.contract.players import http_api
+from tests.contract.runtime_api import RuntimeApi
+from tests.e2e.conftest import ROOT
+from tests.e2e.containers import Buildah, Image
+from tests.runtime.http_server import eventually
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("buildah") is None, reason="needs buildah: apt-get install buildah"
+)
+
+SAMPLE: dict[str, Any] = json.loads((ROOT / "models/digits/samples.json").read_text())[3]
+BODY = json.dumps({"features": SAMPLE["pixels"]}).encode()
+
+
+@pytest.fixture(scope="module")
+def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
+    buildah = Buildah(tmp_path_factory.mktemp("storage"))
+    try:
+        buildah.make_base(tmp_path_factory.mktemp("base"))
+    except RuntimeError as error:
+        pytest.skip(f"buildah cannot store images here: {error}")
+    yield buildah
+    buildah.remove_all()
+
+
+@pytest.fixture(scope="module")
+def digits() -> InferenceModel:
+    return InferenceModel.from_file(ROOT / "models" / "digits" / "digits.onnx")
+
+
+def show(title: str, image: Image, capsys: pytest.CaptureFixture[str]) -> None:
+    """Print the image's size by layer, whether or not the test passes."""
+    with capsys.disabled():
+        print(f"\n{title}: {sum(layer.size for layer in image.layers) / 1e6:.1f} MB unpacked")
+        for layer in image.layers:
+            print(f"{layer.size / 1e6:9.2f} MB  {layer.made_by}")
+
+
+def test_lambda(
+    buildah: Buildah, digits: InferenceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = buildah.build(image_context("lambda", digits))
+    show("AWS Lambda", image, capsys)
+    assert image.user == "65534:65534"
+
+    api = RuntimeApi()
+    environ = {
+        MODEL_URI: model_uri(digits.name),
+        MODEL_NAME: digits.name,
+        "AWS_LAMBDA_RUNTIME_API": api.address,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
+    }
+    with (tmp_path / "log").open("wb") as log, buildah.running(image, environ, log):
+        event = http_api(Request("POST", "/predict", {}, BODY), BODY.decode(), encoded=False)
+        outcome = api.invoke(event, "id-1")
+        api.close()
+    assert outcome.kind == "response", (tmp_path / "log").read_text()
+    assert outcome.payload["statusCode"] == 200
+    assert json.loads(outcome.payload["body"])["predictions"]["label"] == SAMPLE["label"]
+
+
+def test_cloud_run(
+    buildah: Buildah, digits: InferenceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = buildah.build(image_context("cloud-run", digits))
+    show("Cloud Run, CPU", image, capsys)
+    assert image.user == "65534:65534"
+
+    stack = new_stack(Bindings.CDKTN)
+    CloudRunService(stack, "Digits", model=digits, image=IMAGE, region=REGION)
+    (container,) = only_resource(stack, "google_cloud_run_v2_service")["template"]["containers"]
+    assert container["command"] == image.command
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environ = {one["name"]: one["value"] for one in container["env"]} | {"PORT": str(port)}
+    log_file = tmp_path / "log"
+
+    with log_file.open("wb") as log, buildah.running(image, environ, log) as process:
+
+        def listening() -> dict[str, Any] | None:
+            assert process.poll() is None, log_file.read_text()
+            lines = [json.loads(line) for line in log_file.read_text().splitlines()]
+            return next((line for line in lines if line["message"] == "listening"), None)
+
+        started = eventually(listening)
+        reply = RunningService(f"http://127.0.0.1:{port}", {}, (), 0, lambda: None).post(
+            "/predict", BODY
+        )
+    # Cloud Run sends requests to the instance's address, not to its loopback interface.
+    assert (started["host"], started["port"]) == ("0.0.0.0", port)
+    assert reply.status == 200
+    assert reply.json()["predictions"]["label"] == SAMPLE["label"]
+
+
+def test_another_model_leaves_the_dependencies_layer_as_it_is(
+    buildah: Buildah, digits: InferenceModel, tmp_path: Path
+) -> None:
+    other = InferenceModel.from_file(save(scale_model(), tmp_path / "digits.onnx"))
+    first, second = (buildah.build(image_context("cloud-run", model)) for model in (digits, other))
+    changed = {
+        mine.made_by: mine.size
+        for mine, other in zip(first.layers, second.layers, strict=True)
+        if mine.digest != other.digest
+    }
+    # The code's layer has the time of its folder, which is that of the build.
+    assert list(changed) == ["COPY models", "COPY ./"]
+    assert changed["COPY ./"] < 3e6 < first.layers[1].size
