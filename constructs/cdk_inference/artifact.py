@@ -6,11 +6,7 @@ inputs give the same bytes, so that an unchanged part is not uploaded again.
 
 from __future__ import annotations
 
-import platform
-import subprocess
 import sys
-from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -18,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 from cdk_inference.archive import Archive, digest, write_folder, write_zip
 from cdk_inference.cache import cached
 from cdk_inference.contract import MODEL_CACHE_EXTENSION, MODEL_CACHE_LAUNCHER, MODELS_FOLDER
-from cdk_inference.errors import PackagingError
+from cdk_inference.packages import install, interpreter, pack
 from cdk_inference.runtime_files import (
     dockerfile,
     google_function_file,
+    pack_script,
     requirements_file,
     runtime_code,
     runtime_code_digest,
@@ -32,109 +29,67 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from cdk_inference.model import InferenceModel
+    from cdk_inference.packages import PackageTarget
 
-# Lambda puts this folder of a layer on sys.path.
+# Lambda puts this folder of a layer on sys.path, and has the function's code in the other one.
 _LAYER_ROOT: Final = "python"
+_LAYERS: Final = "/opt"
+_TASK: Final = "/var/task"
 # And starts what is in this one beside the runtime.
 _EXTENSIONS: Final = "extensions"
 
-# Not needed to serve: tests, type stubs, and tools that build models. Nor reproducible: scripts
-# and lists of files, which name the building machine's paths. Leaves 102 of 113 MiB and 528 of
-# 1,379 files.
-_LEFT_OUT: Final = (
-    "bin/*",
-    "*/RECORD",
-    "*/tests/*",
-    "*/__pycache__/*",
-    "*.pyi",
-    "numpy/f2py/*",
-    "onnxruntime/backend/*",
-    "onnxruntime/datasets/*",
-    "onnxruntime/quantization/*",
-    "onnxruntime/tools/*",
-    "onnxruntime/transformers/*",
-)
 
-
-@dataclass(frozen=True)
-class PackageTarget:
-    """What a zip's compiled packages are for.
-
-    Attributes:
-        python_version: the interpreter, for example ``3.13``.
-        platform: the operating system and processor, as uv's ``--python-platform`` has them.
-
-    Example:
-        >>> PackageTarget.linux("3.13", "aarch64").platform
-        'aarch64-manylinux_2_28'
-    """
-
-    python_version: str
-    platform: str
-
-    @classmethod
-    def linux(cls, python_version: str, machine: str) -> PackageTarget:
-        """Linux on ``x86_64`` or ``aarch64``, as the managed runtimes of AWS Lambda have it.
-
-        Those run on Amazon Linux 2023, whose glibc (2.34) runs all wheels for manylinux_2_28:
-        https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
-        """
-        return cls(python_version, f"{machine}-manylinux_2_28")
-
-    @classmethod
-    def host(cls) -> PackageTarget:
-        """This interpreter on this machine.
-
-        Raises:
-            PackagingError: the machine runs neither Linux nor macOS.
-        """
-        python_version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        machine = platform.machine()
-        match sys.platform:
-            case "linux":
-                return cls.linux(python_version, machine)
-            case "darwin":
-                processor = "aarch64" if machine == "arm64" else machine
-                return cls(python_version, f"{processor}-apple-darwin")
-            case other:
-                raise PackagingError(
-                    f"cannot package for this machine's own Python on {other}; Linux and macOS"
-                    " are supported (on Windows, use WSL)"
-                )
-
-
-def code_archive() -> Archive:
+def code_archive(python_version: str) -> Archive:
     """The runtime's own code, for a function's code.
+
+    Args:
+        python_version: the interpreter that it is compiled for, where this machine has that.
 
     Raises:
         PackagingError: the cache cannot be written.
     """
-    name = f"code/{runtime_code_digest()}.zip"
-    return Archive(cached(name, lambda path: write_zip(path, runtime_code())))
+    key = digest(runtime_code_digest(), *_packing(python_version))
+
+    def build(path: Path) -> None:
+        with TemporaryDirectory(dir=path.parent) as folder:
+            write_folder(Path(folder) / "code", runtime_code())
+            pack(Path(folder) / "code", _TASK, python_version)
+            write_zip(path, _files(Path(folder) / "code"))
+
+    return Archive(cached(f"code/{key}.zip", build))
 
 
-def dependencies_archive(target: PackageTarget) -> Archive:
+def dependencies_archive(target: PackageTarget, *, lite: bool = False) -> Archive:
     """onnxruntime and what else the runtime imports, as a layer for ``target``.
 
     Built by uv from the exported requirements, each wheel checked against its hash, without
-    running any of it: so for any platform, on any platform.
+    running any of it: so for any platform, on any platform. It is compiled where this machine has
+    the interpreter; without, each cold start compiles what it imports.
+
+    Args:
+        target: what it is for.
+        lite: whether to leave out what models of tensors do without: onnxruntime's Python package
+            and numpy.
 
     Raises:
         PackagingError: a wheel is missing for ``target``, or neither uv's cache has it nor the
             network; or the cache cannot be written.
     """
     requirements = requirements_file("lambda-zip")
-    key = digest(requirements, target.python_version, target.platform, *_LEFT_OUT)
+    options = ["--lite"] if lite else []
+    key = digest(requirements, *_packing(target.python_version), target.platform, *options)
 
     def build(path: Path) -> None:
         print(
             f"cdk-inference: packaging onnxruntime for Python {target.python_version} on"
-            f" {target.platform}, once",
+            f" {target.platform}, once{_without_bytecode(target.python_version)}",
             file=sys.stderr,
         )
         with TemporaryDirectory(dir=path.parent) as folder:
-            _install(requirements, target, Path(folder))
-            write_zip(path, _served_files(Path(folder)))
+            packages = Path(folder) / _LAYER_ROOT
+            install(requirements, target, packages)
+            pack(packages, f"{_LAYERS}/{_LAYER_ROOT}", target.python_version, *options)
+            write_zip(path, _files(Path(folder)))
 
     return Archive(cached(f"dependencies/{target.platform}/{key}.zip", build))
 
@@ -147,11 +102,11 @@ def dependencies_folder(requirements: Path, target: PackageTarget) -> Path:
     Raises:
         PackagingError: likewise.
     """
-    key = digest(requirements, target.python_version, target.platform)
+    key = digest(requirements, *_packing(target.python_version), target.platform)
 
     def build(path: Path) -> None:
-        path.mkdir()
-        _install(requirements, target, path)
+        install(requirements, target, path)
+        pack(path, str(path), target.python_version)
 
     return cached(f"dependencies/{target.platform}/{key}", build)
 
@@ -195,12 +150,14 @@ def image_context(
     files = {
         "Dockerfile": dockerfile(image),
         "requirements.txt": requirements_file(requirements or f"{image}-image"),
+        "pack.py": pack_script(),
         **(_model_files(model) if model else {}),
         **runtime_code(),
     }
     key = digest(
         files["Dockerfile"],
         files["requirements.txt"],
+        files["pack.py"],
         runtime_code_digest(),
         *((model.name, model.sha256) if model else ()),
     )
@@ -246,40 +203,31 @@ def prefetch(targets: Iterable[PackageTarget]) -> None:
         >>> prefetch([PackageTarget.host(), PackageTarget.linux("3.13", "x86_64")])
     """
     for target in targets:
-        dependencies_archive(target)
+        for lite in (False, True):
+            dependencies_archive(target, lite=lite)
 
 
 def _model_files(model: InferenceModel) -> dict[str, Path]:
     return {f"{MODELS_FOLDER}/{model.name}/{name}": file for name, file in model.files.items()}
 
 
-def _served_files(folder: Path) -> Mapping[str, Path]:
-    files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*")}
+def _files(folder: Path) -> Mapping[str, Path]:
+    """All files in a folder by their paths below it."""
     return {
-        f"{_LAYER_ROOT}/{name}": file
-        for name, file in files.items()
-        if file.is_file() and not any(fnmatch(name, pattern) for pattern in _LEFT_OUT)
+        file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.is_file()
     }
 
 
-def _install(requirements: Path, target: PackageTarget, folder: Path) -> None:
-    # uv is a program in a wheel; importing it here keeps it out of what only reads models.
-    import uv
+def _packing(python_version: str) -> tuple[Path, str]:
+    """What tells apart files that were packed otherwise."""
+    return pack_script(), python_version if interpreter(python_version) else "source"
 
-    command = [
-        uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--require-hashes",
-        "--only-binary", ":all:", "--requirements", str(requirements), "--target", str(folder),
-        "--python", sys.executable, "--python-version", target.python_version,
-        "--python-platform", target.platform,
-    ]  # fmt: skip
-    # What uv has cached needs no network, not even to ask whether there is something newer.
-    if subprocess.run([*command, "--offline"], capture_output=True, check=False).returncode == 0:  # noqa: S603
-        return
-    online = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    if online.returncode != 0:
-        raise PackagingError(
-            f"cannot install {requirements.name} for Python {target.python_version} on"
-            f" {target.platform}. uv says:\n{online.stderr.strip()}\n"
-            "Without a network, run `cdk-inference prefetch` once where there is one; where a wheel"
-            " is missing, choose another Python version or architecture."
-        )
+
+def _without_bytecode(python_version: str) -> str:
+    if interpreter(python_version):
+        return ""
+    return (
+        f", and without bytecode: there is no Python {python_version} on this machine, so every"
+        f" cold start will compile what it imports. Install one (uv python install"
+        f" {python_version}) and synthesize again"
+    )

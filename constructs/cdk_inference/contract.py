@@ -14,6 +14,8 @@ MODEL_SHA256: Final = "MODEL_SHA256"
 PREDICT_PATH: Final = "INFERENCE_PREDICT_PATH"
 CACHE_DIR: Final = "INFERENCE_CACHE_DIR"
 CORS_ORIGINS: Final = "INFERENCE_CORS_ORIGINS"
+ENGINE: Final = "INFERENCE_ENGINE"
+PIPELINE: Final = "INFERENCE_PIPELINE"
 PORT: Final = "INFERENCE_PORT"
 MAX_QUEUE: Final = "INFERENCE_MAX_QUEUE"
 MAX_REQUEST_BYTES: Final = "INFERENCE_MAX_REQUEST_BYTES"
@@ -34,6 +36,16 @@ DEFAULT_PREDICT_PATH: Final = "/predict"
 HEALTH_PATH: Final = "/health"
 READY_PATH: Final = "/v2/health/ready"
 LIVE_PATH: Final = "/v2/health/live"
+
+# The value of ENGINE for onnxruntime's Python package, which comes with numpy; and what tensors the
+# other engine serves, without either.
+STOCK_ENGINE: Final = "stock"
+NUMERIC_DATATYPES: Final = frozenset(
+    {
+        *("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),
+        *("FP16", "BF16", "FP32", "FP64"),
+    }
+)
 
 RUNTIME_PACKAGE: Final = "inference_runtime"
 AWS_LAMBDA_HANDLER: Final = "inference_runtime.adapters.aws_lambda.handler"

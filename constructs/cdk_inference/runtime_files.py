@@ -11,6 +11,12 @@ from cdk_inference.contract import RUNTIME_PACKAGE
 from cdk_inference.errors import PackagingError
 
 _HERE: Final = Path(__file__).parent
+# Works on models, and serves none.
+_BUILD_TIME: Final = (
+    f"{RUNTIME_PACKAGE}/optimize/",
+    f"{RUNTIME_PACKAGE}/cli/inspect.py",
+    f"{RUNTIME_PACKAGE}/cli/optimize.py",
+)
 
 
 @cache
@@ -33,16 +39,15 @@ def runtime_folder() -> Path:
 
 
 def runtime_code() -> dict[str, Path]:
-    """The runtime package's files by their path below a folder of ``sys.path``."""
+    """The files of the runtime package that serve, by their path below a folder of ``sys.path``."""
     root = runtime_folder()
-    files = (file for file in (root / RUNTIME_PACKAGE).rglob("*") if file.is_file())
-    return {
-        file.relative_to(root).as_posix(): file for file in sorted(files) if file.suffix != ".pyc"
-    }
+    files = sorted(file for file in (root / RUNTIME_PACKAGE).rglob("*") if file.is_file())
+    names = {file.relative_to(root).as_posix(): file for file in files if file.suffix != ".pyc"}
+    return {name: file for name, file in names.items() if not name.startswith(_BUILD_TIME)}
 
 
 def runtime_code_digest() -> str:
-    """A digest of the runtime package's file names and contents."""
+    """A digest of the names and contents of what serves."""
     return digest(*(part for entry in runtime_code().items() for part in entry))
 
 
@@ -54,6 +59,11 @@ def requirements_file(name: str) -> Path:
 def google_function_file() -> Path:
     """The file in which Google Cloud Functions look for the function."""
     return runtime_folder() / "functions" / "main.py"
+
+
+def pack_script() -> Path:
+    """What makes installed packages fit for serving, in zips and in the builds of images."""
+    return runtime_folder() / "images" / "pack.py"
 
 
 def dockerfile(name: str) -> Path:

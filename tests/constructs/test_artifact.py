@@ -1,20 +1,22 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 from threading import Barrier
 from zipfile import ZipFile
 
 import pytest
-from cdk_inference import InferenceModel, PackagingError, artifact
-from cdk_inference.archive import write_folder, write_zip
+from cdk_inference import InferenceModel, PackagingError, artifact, packages
+from cdk_inference.archive import Archive, write_folder, write_zip
 from cdk_inference.artifact import (
-    PackageTarget,
     code_archive,
     dependencies_archive,
     extension_archive,
@@ -24,11 +26,16 @@ from cdk_inference.artifact import (
 )
 from cdk_inference.cache import cache_folder, cached
 from cdk_inference.contract import AWS_LAMBDA_COMMAND, MODEL_CACHE_EXTENSION
+from cdk_inference.packages import PackageTarget
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.constructs.onnx_models import save_external, scale_model
 from tests.constructs.synthesis import ROOT
+
+HERE = PackageTarget.host()
+DIGITS = InferenceModel.from_file(ROOT / "models" / "digits" / "digits.onnx")
+BOTH = (False, True)
 
 
 def names(archive: Path) -> list[str]:
@@ -129,15 +136,58 @@ def test_a_cache_that_cannot_be_written_is_a_clear_error(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CDK_INFERENCE_CACHE", str(tmp_path / "file"))
     with pytest.raises(PackagingError, match="set CDK_INFERENCE_CACHE to another folder"):
-        code_archive()
+        code_archive(HERE.python_version)
 
 
-def test_the_code_is_the_runtime_package_and_nothing_else() -> None:
-    content = names(code_archive().path)
+def test_the_code_is_what_serves_of_the_runtime_and_nothing_else() -> None:
+    content = names(code_archive(HERE.python_version).path)
     assert "inference_runtime/adapters/aws_lambda.py" in content
     assert "inference_runtime/py.typed" in content
     assert all(name.startswith("inference_runtime/") for name in content)
+    built_with = ("/optimize", "/inspect")
+    assert not [name for name in content if any(part in name for part in built_with)]
+
+
+def assert_compiled(archive: Path, root: str, place: str) -> None:
+    """Every module has bytecode that is not checked, and tells where its source will be."""
+    with ZipFile(archive) as content:
+        modules = [name for name in content.namelist() if name.endswith(".py")]
+        assert modules
+        for name in modules:
+            bytecode = content.read(cache_from_source(name))
+            assert bytecode[:4] == MAGIC_NUMBER
+            assert bytecode[4:8] == b"\1\0\0\0", "flags: a hash, which is not checked (PEP 552)"
+            path = marshal.loads(bytecode[16:]).co_filename
+            assert path == f"{place}/{name.removeprefix(root)}"
+
+
+def test_everything_is_compiled_where_this_machine_has_the_interpreter() -> None:
+    assert_compiled(code_archive(HERE.python_version).path, "", "/var/task")
+    assert_compiled(dependencies_archive(HERE, lite=True).path, "python/", "/opt/python")
+
+
+def test_without_the_interpreter_the_source_alone_serves_and_that_is_told(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(packages, "interpreter", lambda _: None)
+    monkeypatch.setattr(artifact, "interpreter", lambda _: None)
+    content = names(dependencies_archive(HERE, lite=True).path)
+    assert "python/orjson/__init__.py" in content
     assert not [name for name in content if "__pycache__" in name]
+    assert f"uv python install {HERE.python_version}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_an_interpreter_is_of_the_version_that_was_asked_for(version: str) -> None:
+    found = packages.interpreter(version)
+    assert (found is not None) or version != HERE.python_version
+    if found is not None:
+        told = subprocess.run([found, "--version"], check=True, capture_output=True, text=True)
+        assert told.stdout.startswith(f"Python {version}.")
+
+
+def test_there_is_no_interpreter_of_a_version_that_is_not_installed() -> None:
+    assert packages.interpreter("3.99") is None
 
 
 def test_a_model_layer_holds_its_external_data(tmp_path: Path, empty_cache: Path) -> None:
@@ -156,9 +206,17 @@ def test_the_dependencies_hold_what_serves_and_no_more() -> None:
     for package in ("numpy", "onnxruntime", "orjson"):
         assert f"python/{package}/__init__.py" in content
     assert any("libonnxruntime.so" in name or ".dylib" in name for name in content)
-    left_out = ("__pycache__", "/tests/", "/RECORD", "python/bin/", "/transformers/", ".pyi")
+    left_out = ("/tests/", "/RECORD", "python/bin/", "/transformers/", ".pyi", "python/google/")
     assert [name for name in content if any(part in name for part in left_out)] == []
     assert archive.unzipped_bytes < 125 * 2**20
+
+
+def test_the_lite_zip_has_32_mib_at_most_before_the_model() -> None:
+    code, dependencies = code_archive(HERE.python_version), dependencies_archive(HERE, lite=True)
+    packaged = {name.split("/")[1] for name in names(dependencies.path)}
+    assert {name.partition("-")[0] for name in packaged} == {"onnxruntime", "orjson"}
+    assert code.unzipped_bytes + dependencies.unzipped_bytes < 32 * 2**20
+    assert len(names(code.path)) + len(names(dependencies.path)) < 300
 
 
 def test_the_dependencies_are_for_the_target_and_not_for_this_machine() -> None:
@@ -167,13 +225,24 @@ def test_the_dependencies_are_for_the_target_and_not_for_this_machine() -> None:
     assert "cpython-313-x86_64-linux-gnu" in binding
 
 
-def test_dependencies_are_the_same_bytes_wherever_they_are_built(empty_cache: Path) -> None:
-    built = dependencies_archive(PackageTarget.host()).path
-    elsewhere = empty_cache.parent / "elsewhere"
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("CDK_INFERENCE_CACHE", str(elsewhere))
-        again = dependencies_archive(PackageTarget.host()).path
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: dependencies_archive(HERE),
+        lambda: dependencies_archive(HERE, lite=True),
+        lambda: code_archive(HERE.python_version),
+        lambda: model_archive(DIGITS),
+    ],
+    ids=["dependencies", "lite dependencies", "code", "model"],
+)
+def test_layers_are_the_same_bytes_wherever_they_are_built(
+    build: Callable[[], Archive], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = build().path
+    monkeypatch.setenv("CDK_INFERENCE_CACHE", str(tmp_path))
+    again = build().path
     assert built.name == again.name
+    assert built != again
     assert built.read_bytes() == again.read_bytes()
 
 
@@ -184,15 +253,16 @@ def test_what_was_prefetched_is_not_installed_again(
 
     def install(requirements: Path, target: PackageTarget, folder: Path) -> None:
         targets.append(target)
+        folder.mkdir()
         (folder / "module.py").write_text("")
 
-    monkeypatch.setattr(artifact, "_install", install)
+    monkeypatch.setattr(artifact, "install", install)
     wanted = [PackageTarget.linux("3.13", machine) for machine in ("x86_64", "aarch64")]
     prefetch(wanted)
     assert "packaging onnxruntime for Python 3.13 on aarch64" in capsys.readouterr().err
-    paths = {dependencies_archive(target).path for target in wanted}
-    assert targets == wanted
-    assert len(paths) == 2
+    paths = {dependencies_archive(target, lite=lite).path for target in wanted for lite in BOTH}
+    assert targets == [target for target in wanted for _ in BOTH]
+    assert len(paths) == 4
     assert capsys.readouterr().err == ""
 
 
@@ -246,7 +316,9 @@ def test_an_image_context_has_what_its_dockerfile_copies(tmp_path: Path, empty_c
     copied = [line.split()[1] for line in dockerfile.splitlines() if line.startswith("COPY")]
     sources = [source for source in copied if not source.startswith("--from")]
     assert sources == ["requirements.txt", "inference_runtime", "models"]
-    assert {path.name for path in context.iterdir()} == {"Dockerfile", *sources}
+    assert "COPY requirements.txt pack.py ./" in dockerfile
+    assert {path.name for path in context.iterdir()} == {"Dockerfile", "pack.py", *sources}
+    assert not (context / "inference_runtime" / "optimize").exists()
     assert (context / "models" / "scale" / "weights.bin").is_file()
     assert image_context("lambda", model) == context
 
@@ -302,7 +374,7 @@ def test_a_zip_with_its_layers_needs_nothing_else(tmp_path: Path) -> None:
     model = InferenceModel.from_file(ROOT / "models" / "digits" / "digits.onnx")
     dependencies = dependencies_archive(PackageTarget.host())
     for part, archive in (
-        ("task", code_archive()),
+        ("task", code_archive(HERE.python_version)),
         ("opt", dependencies),
         ("opt", model_archive(model)),
     ):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,6 @@ from cdk_inference import (
     MLInferenceFunction,
     Packaging,
 )
-from cdk_inference.artifact import PackageTarget
 from cdk_inference.aws.memory import default_memory_mb
 from cdk_inference.aws.packaging import lambda_platform
 from cdk_inference.context import LOCAL
@@ -26,6 +26,7 @@ from cdk_inference.limits import (
     LAMBDA_RESERVED_ENVIRONMENT,
 )
 from cdk_inference.memory import least_memory_mb
+from cdk_inference.packages import PackageTarget
 from cdk_inference.testing import stable_template
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +41,7 @@ from tests.constructs.synthesis import (
     only_resource,
     synthesize,
 )
+from tests.runtime import onnx_models as runtime_models
 
 FLAGS = pytest.mark.parametrize(
     "flags", [{}, RECOMMENDED_FLAGS], ids=["no flags", "recommended flags"]
@@ -293,6 +295,54 @@ def test_a_zip_that_is_too_large_is_refused(stack: Stack, model: InferenceModel)
     (found,) = refusals(stack, model=large, packaging=Packaging.ZIP)
     assert found.startswith("the model has 200 MB; packaging=Packaging.ZIP leaves it 1")
     assert "use Packaging.IMAGE" in found
+
+
+def test_a_lite_zip_differs_in_its_dependencies_alone(model: InferenceModel) -> None:
+    def content(packaging: Packaging) -> dict[str, str]:
+        stack = new_stack({})
+        MLInferenceFunction(stack, "Scale", model=model, packaging=packaging)
+        template = synthesize(stack)
+        layers = template.find_resources("AWS::Lambda::LayerVersion").values()
+        keys = {layer["Properties"]["Description"]: layer for layer in layers}
+        found = {name: layer["Properties"]["Content"]["S3Key"] for name, layer in keys.items()}
+        function = only_resource(template, "AWS::Lambda::Function")
+        return {**found, "code": function["Code"]["S3Key"]}
+
+    lite, full = content(Packaging.LITE), content(Packaging.ZIP)
+    assert lite.keys() == full.keys()
+    (different,) = (name for name in lite if lite[name] != full[name])
+    assert different == "onnxruntime and what else inference_runtime imports"
+
+
+def test_what_a_lite_zip_cannot_serve_is_refused(
+    stack: Stack, model: InferenceModel, tmp_path: Path
+) -> None:
+    texts = InferenceModel.from_file(
+        runtime_models.save(runtime_models.shout(), tmp_path / "shout.onnx")
+    )
+    found = refusals(
+        stack, model=texts, packaging=Packaging.LITE,
+        environment={"INFERENCE_PIPELINE": "mine:Pipeline"},
+    )  # fmt: skip
+    assert [problem.split(";")[0] for problem in found] == [
+        "the model's 'text' is of type BYTES",
+        "the model's 'shouted' is of type BYTES",
+        "environment sets INFERENCE_PIPELINE",
+    ]
+    (problem,) = refusals(
+        new_stack({}), model=model, packaging=Packaging.LITE,
+        environment={"INFERENCE_ENGINE": "stock"},
+    )  # fmt: skip
+    assert problem.startswith("environment sets INFERENCE_ENGINE; Packaging.LITE has neither numpy")
+
+
+@pytest.mark.parametrize("packaging", [Packaging.LITE, Packaging.ZIP])
+def test_for_the_emulator_a_zip_stays_what_it_is(
+    model: InferenceModel, packaging: Packaging
+) -> None:
+    stack = new_stack({LOCAL: True})
+    platform = lambda_platform(stack, packaging, lambda_.Architecture.X86_64, "3.13")
+    assert platform.packaging is packaging
 
 
 @pytest.mark.parametrize("local", [True, "true"])

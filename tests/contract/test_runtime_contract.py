@@ -16,6 +16,8 @@ from cdk_inference import contract
 from inference_runtime import manifest
 from inference_runtime.adapters import model_cache_extension
 from inference_runtime.adapters.lambda_function import LONGEST_HOLD_MS, LambdaFunction
+from inference_runtime.engine import selection
+from inference_runtime.engine.capi import session
 from inference_runtime.messages import Request
 from inference_runtime.optimize import publication
 from inference_runtime.serving import start
@@ -51,6 +53,11 @@ def event(request):
 answers = [handler(event(request), Context()) for request in requests]
 print(json.dumps([[a["statusCode"], json.loads(a["body"])] for a in answers]))
 """
+
+
+def test_the_engine_without_numpy_serves_numeric_datatypes() -> None:
+    assert set(session._ELEMENT_TYPES.values()) == contract.NUMERIC_DATATYPES
+    assert selection.STOCK == contract.STOCK_ENGINE
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from cdk_inference.aws.network import Network, check_subnets, interface_statemen
 from cdk_inference.aws.packaging import (
     LambdaPlatform,
     Packaging,
+    check_lite,
     check_unzipped_size,
     lambda_platform,
     package,
@@ -66,7 +67,8 @@ class MLInferenceFunction(InferenceFunction):
             needs neither a network nor a second place to look after; a store is for models that are
             too large for a zip, or that others put there.
         packaging: an image, built by Docker when the app is deployed, or a zip with layers, built
-            at synth without Docker. Default: image, since a zip has at most 250 MB unzipped.
+            at synth without Docker. Default: image, since a zip has at most 250 MB unzipped. The
+            quickest start has ``Packaging.LITE``, a zip for models of numeric tensors.
         memory_size: 128 to 10,240 MB; a whole vCPU comes with each 1,769 MB. Default: 3.5 times
             the model's size plus 256 MB, and no less than 1,769 MB (:mod:`cdk_inference.memory` has
             the measurements).
@@ -182,6 +184,7 @@ class MLInferenceFunction(InferenceFunction):
         _check_python(python_version, problems)
         _check_base_image(base_image, platform, problems)
         variables = function_environment(model, source, environment or {}, problems)
+        check_lite(model, packaging, variables, problems)
         check_unzipped_size(packaged, platform, problems)
         _check_reserved_concurrency(reserved_concurrency, problems)
         self.warm_strategy.check(self, problems)
@@ -394,7 +397,7 @@ def _check_python(version: str, problems: Problems) -> None:
 
 
 def _check_base_image(base_image: str | None, platform: LambdaPlatform, problems: Problems) -> None:
-    if base_image is not None and platform.packaging is Packaging.ZIP and not platform.local:
+    if base_image is not None and platform.packaging.is_zip and not platform.local:
         problems.add(
             f"base_image is {base_image!r}",
             allowed="a zip has no base image",

@@ -51,7 +51,7 @@ class ModelUpload(Construct):
         self._function = lambda_.Function(
             self,
             "Function",
-            code=lambda_.Code.from_asset(str(code_archive().path)),
+            code=lambda_.Code.from_asset(str(code_archive(LAMBDA_DEFAULT_PYTHON).path)),
             handler=AWS_CLOUDFORMATION_HANDLER,
             runtime=lambda_.Runtime(f"python{LAMBDA_DEFAULT_PYTHON}", lambda_.RuntimeFamily.PYTHON),
             memory_size=_MEMORY_MB,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform as host_platform
+import sys
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ from aws_cdk import aws_lambda as lambda_
 from cdk_inference import context
 from cdk_inference.archive import digest
 from cdk_inference.artifact import (
-    PackageTarget,
     code_archive,
     dependencies_archive,
     extension_archive,
@@ -21,11 +21,23 @@ from cdk_inference.artifact import (
     model_archive,
 )
 from cdk_inference.aws.model_cache_extension import ModelCacheExtension
-from cdk_inference.contract import AWS_LAMBDA_HANDLER, MODEL_CACHE_EXTENSION
+from cdk_inference.contract import (
+    AWS_LAMBDA_HANDLER,
+    ENGINE,
+    MODEL_CACHE_EXTENSION,
+    NUMERIC_DATATYPES,
+    PIPELINE,
+    STOCK_ENGINE,
+)
 from cdk_inference.limits import LAMBDA_PYTHON_VERSIONS, LAMBDA_UNZIPPED_BYTES
+from cdk_inference.model import InferenceModel
+from cdk_inference.packages import PackageTarget
 
 if TYPE_CHECKING:
-    from cdk_inference.model import InferenceModel
+    from collections.abc import Mapping
+
+    from cdk_inference.archive import Archive
+    from cdk_inference.aws.model_source import AnyModel
     from cdk_inference.validation import Problems
     from constructs import Construct
 
@@ -43,6 +55,16 @@ class Packaging(Enum):
     ZIP = "zip"
     """A zip and two layers, built at synth without Docker. Up to 250 MB unzipped, of which the
     runtime and its dependencies take about 105."""
+
+    LITE = "lite"
+    """As ``ZIP``, with no more of onnxruntime than its library: the runtime and its dependencies
+    take about 31 MB. It serves models whose inputs and outputs are tensors of numbers or booleans,
+    without code of yours around them, for which there is no numpy."""
+
+    @property
+    def is_zip(self) -> bool:
+        """Whether it is built at synth, without Docker."""
+        return self is not Packaging.IMAGE
 
 
 @dataclass(frozen=True)
@@ -91,9 +113,11 @@ def lambda_platform(
 ) -> LambdaPlatform:
     """What was asked for, or this machine where the app is synthesized for the emulator."""
     if context.is_local(scope):
-        # The emulator runs this machine's Python, whatever the function says.
+        # The emulator runs this machine's Python, whatever the function says, and no images.
+        lite_here = packaging is Packaging.LITE and sys.platform == "linux"
+        kind = Packaging.LITE if lite_here else Packaging.ZIP
         return LambdaPlatform(
-            Packaging.ZIP, _host_architecture(), python_version, PackageTarget.host(), True
+            kind, _host_architecture(), python_version, PackageTarget.host(), True
         )
     arm = architecture.name == lambda_.Architecture.ARM_64.name
     target = PackageTarget.linux(python_version, "aarch64" if arm else "x86_64")
@@ -104,19 +128,43 @@ def check_unzipped_size(
     model: InferenceModel | None, platform: LambdaPlatform, problems: Problems
 ) -> None:
     """Record a problem if the function would be larger than Lambda allows a zip to be."""
-    if model is None or platform.local or platform.packaging is not Packaging.ZIP:
+    if model is None or platform.local or not platform.packaging.is_zip:
         return
     if platform.target.python_version not in LAMBDA_PYTHON_VERSIONS:
         return
-    runtime = code_archive().unzipped_bytes + dependencies_archive(platform.target).unzipped_bytes
+    code, dependencies = _runtime_archives(platform)
+    runtime = code.unzipped_bytes + dependencies.unzipped_bytes
     if runtime + model.size_bytes > LAMBDA_UNZIPPED_BYTES:
         room = LAMBDA_UNZIPPED_BYTES - runtime
         problems.add(
             f"the model has {_mb(model.size_bytes)} MB",
-            allowed=f"packaging=Packaging.ZIP leaves it {_mb(room)} of Lambda's"
+            allowed=f"packaging={platform.packaging} leaves it {_mb(room)} of Lambda's"
             f" {_mb(LAMBDA_UNZIPPED_BYTES)} MB unzipped",
             remedy="use Packaging.IMAGE or ModelSource.s3(…), or make the model smaller (quantize"
             " it)",
+        )
+
+
+def check_lite(
+    model: AnyModel, packaging: Packaging, environment: Mapping[str, str], problems: Problems
+) -> None:
+    """Record a problem for each thing that needs more than onnxruntime's library."""
+    if packaging is not Packaging.LITE:
+        return
+    remedy = "use Packaging.ZIP or Packaging.IMAGE"
+    specs = (*model.inputs, *model.outputs) if isinstance(model, InferenceModel) else ()
+    for spec in specs:
+        if spec.datatype not in NUMERIC_DATATYPES:
+            problems.add(
+                f"the model's {spec.name!r} is of type {spec.datatype}",
+                allowed="Packaging.LITE serves tensors of numbers and booleans",
+                remedy=remedy,
+            )
+    if environment.get(PIPELINE) or environment.get(ENGINE) == STOCK_ENGINE:
+        problems.add(
+            f"environment sets {PIPELINE if environment.get(PIPELINE) else ENGINE}",
+            allowed="Packaging.LITE has neither numpy nor onnxruntime's Python package",
+            remedy=remedy,
         )
 
 
@@ -163,7 +211,7 @@ def _image(
 def _zip(
     scope: Construct, model: InferenceModel | None, platform: LambdaPlatform, model_cache: bool
 ) -> LambdaPackage:
-    code, dependencies = code_archive(), dependencies_archive(platform.target)
+    code, dependencies = _runtime_archives(platform)
     content = [code, dependencies]
     runtime = lambda_.Runtime(
         f"python{platform.python_version}", lambda_.RuntimeFamily.PYTHON, supports_snap_start=True
@@ -195,6 +243,15 @@ def _zip(
     fingerprint = digest(*(archive.path.stem for archive in content))
     return LambdaPackage(
         lambda_.Code.from_asset(str(code.path)), AWS_LAMBDA_HANDLER, runtime, layers, fingerprint
+    )
+
+
+def _runtime_archives(platform: LambdaPlatform) -> tuple[Archive, Archive]:
+    """The runtime's own code, and its dependencies."""
+    lite = platform.packaging is Packaging.LITE
+    return (
+        code_archive(platform.target.python_version),
+        dependencies_archive(platform.target, lite=lite),
     )
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from cdk_inference.artifact import PackageTarget, prefetch
+from cdk_inference.artifact import prefetch
 from cdk_inference.limits import LAMBDA_DEFAULT_PYTHON, LAMBDA_PYTHON_VERSIONS
 from cdk_inference.local.progress import step
+from cdk_inference.packages import PackageTarget
 
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction

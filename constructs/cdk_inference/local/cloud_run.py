@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cdk_inference.artifact import PackageTarget, dependencies_folder
+from cdk_inference.artifact import dependencies_folder
 from cdk_inference.local.cloud_run_document import ASSEMBLY, read_service
 from cdk_inference.local.cloud_run_front import HOST, Front
 from cdk_inference.local.emulator import WORK_FOLDER
 from cdk_inference.local.errors import LocalError
 from cdk_inference.local.invocation import Reply
 from cdk_inference.local.processes import kill_group
+from cdk_inference.packages import PackageTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 
 from inference_runtime import __version__
 from inference_runtime.errors import InferenceError
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Final
 
-# Modules of this package. Each has ``add(subparsers)``, which sets the default ``run`` to what
-# takes the parsed arguments.
+# Modules of this package, of which an artifact has only those that serve. Each has
+# ``add(subparsers)``, which sets the default ``run`` to what takes the parsed arguments.
+_PACKAGE: Final = "inference_runtime.cli"
 _COMMANDS: Final = ("batch", "fetch", "inspect", "optimize", "serve")
 
 
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     arguments = sys.argv[1:] if arguments is None else arguments
     for command in _named(arguments):
-        import_module(f"inference_runtime.cli.{command}").add(subparsers)
+        import_module(f"{_PACKAGE}.{command}").add(subparsers)
     parsed = parser.parse_args(arguments)
     try:
         parsed.run(parsed)
@@ -47,4 +49,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _named(arguments: Sequence[str]) -> Sequence[str]:
     """The sub-command that is asked for, so that serving imports no other; all, for the help."""
     first = arguments[0] if arguments else ""
-    return [first] if first in _COMMANDS else _COMMANDS
+    there = [command for command in _COMMANDS if find_spec(f"{_PACKAGE}.{command}")]
+    return [first] if first in there else there

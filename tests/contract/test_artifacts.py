@@ -1,0 +1,71 @@
+"""What a zip holds answers every recorded request, with nothing else on the interpreter's path but
+what Lambda's managed Python has."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from cdk_inference.artifact import code_archive, dependencies_archive
+from cdk_inference.packages import PackageTarget
+
+from tests.contract.corpus import NAMES, REQUEST_ID, Corpus, same
+from tests.contract.players import from_answer, http_api, to_event
+from tests.contract.runtime_api import AWSLAMBDARIC, lambda_client
+
+HERE = PackageTarget.host()
+# Without the virtual environment.
+ALONE = ("-S",)
+MANAGED = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
+# Of texts and of maps, so they need onnxruntime's Python package.
+STOCK_ONLY = ("shout", "zipmap_classifier")
+
+
+@pytest.fixture(scope="module", params=["stock", "lite"])
+def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A function's code and its layer of dependencies, as Lambda unpacks them."""
+    folder: Path = tmp_path_factory.mktemp(request.param)
+    lite = request.param == "lite"
+    for part, archive in (
+        ("task", code_archive(HERE.python_version)),
+        ("opt", dependencies_archive(HERE, lite=lite)),
+    ):
+        with ZipFile(archive.path) as content:
+            content.extractall(folder / part)
+    (folder / "managed").mkdir()
+    for name in MANAGED:
+        spec = find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        found = Path(spec.origin)
+        found = found.parent if found.name == "__init__.py" else found
+        (folder / "managed" / found.name).symlink_to(found)
+    return folder
+
+
+def path_of(artifact: Path) -> dict[str, str]:
+    return {
+        "PYTHONPATH": ":".join(str(artifact / part) for part in ("task", "opt/python", "managed"))
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_artifact_alone_answers_as_recorded(name: str, artifact: Path, tmp_path: Path) -> None:
+    corpus = Corpus(name)
+    environ = {**corpus.environ(tmp_path), **path_of(artifact)}
+    differences = {}
+    with lambda_client(environ, (*ALONE, *AWSLAMBDARIC)) as api:
+        if name in STOCK_ONLY and artifact.name.startswith("lite"):
+            refused = api.outcome()
+            assert refused.kind == "init error"
+            assert "onnxruntime and numpy are not installed" in refused.payload["errorMessage"]
+            return
+        for exchange in corpus.exchanges:
+            outcome = api.invoke(to_event(http_api, exchange.request), REQUEST_ID)
+            assert outcome.kind == "response"
+            answered = from_answer(outcome.payload)
+            if not same(exchange.reply, answered):
+                differences[exchange.name] = {"recorded": exchange.reply, "answered": answered}
+    assert differences == {}
