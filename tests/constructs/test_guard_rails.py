@@ -31,10 +31,11 @@ from cdk_inference import (
     WarmStrategy,
     artifact,
 )
-from cdk_inference.artifact import PackageTarget, dependencies_archive
+from cdk_inference.artifact import dependencies_archive
 from cdk_inference.aws.initialization import init_seconds
 from cdk_inference.limits import LAMBDA_PYTHON_VERSIONS
 from cdk_inference.memory import least_memory_mb, least_seen_memory_mb, needed_memory_mb
+from cdk_inference.packages import PackageTarget
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
