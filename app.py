@@ -9,6 +9,7 @@ import os
 import aws_cdk as cdk
 import cdktn
 
+from stacks.budgeted import BudgetedStack
 from stacks.cloud_run import CloudRunGpuStack, CloudRunStack
 from stacks.cloud_run_edge import CloudRunEdgeStack
 from stacks.cloud_run_models import CloudRunModelsStack
@@ -27,6 +28,7 @@ for stack in (
     EfsModelStack,
     S3FilesModelStack,
     MonitoredStack,
+    BudgetedStack,
 ):
     stack(aws, stack.__name__)
 aws.synth()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cdk_inference.aws.efs_model_loader import EfsModelLoader
     from cdk_inference.aws.efs_model_store import EfsModelStore
     from cdk_inference.aws.inference_alarm import AlarmOn, InferenceAlarm
+    from cdk_inference.aws.inference_budget import CostTag, InferenceBudget
     from cdk_inference.aws.inference_function import InferenceFunction
     from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
     from cdk_inference.aws.inference_monitoring import InferenceMonitoring
@@ -41,10 +42,12 @@ __all__ = [
     "AlertTopic",
     "ApiAuth",
     "ConfigurationError",
+    "CostTag",
     "EfsModelLoader",
     "EfsModelStore",
     "FunctionFacts",
     "InferenceAlarm",
+    "InferenceBudget",
     "InferenceFunction",
     "InferenceHttpApi",
     "InferenceModel",
@@ -70,10 +73,12 @@ _HOMES = {
     "AlertTopic": "aws.alert_topic",
     "ApiAuth": "aws.inference_http_api",
     "ConfigurationError": "validation",
+    "CostTag": "aws.inference_budget",
     "EfsModelLoader": "aws.efs_model_loader",
     "EfsModelStore": "aws.efs_model_store",
     "FunctionFacts": "aws.monitored_function",
     "InferenceAlarm": "aws.inference_alarm",
+    "InferenceBudget": "aws.inference_budget",
     "InferenceFunction": "aws.inference_function",
     "InferenceHttpApi": "aws.inference_http_api",
     "InferenceModel": "model",

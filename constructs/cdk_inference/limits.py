@@ -94,6 +94,14 @@ HTTP_API_TIMEOUT_SECONDS: Final = 30
 SQS_DEFAULT_VISIBILITY_SECONDS: Final = 30
 SQS_VISIBILITY_TIMEOUTS: Final = 6
 
+# https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/allocation-tag-restrictions.html
+TAG_KEY_LENGTH: Final = Limit(1, 128, "characters", "AWS")
+TAG_VALUE_LENGTH: Final = Limit(1, 256, "characters", "AWS")
+
+# Addresses of one notification.
+# https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-create.html
+BUDGET_EMAILS: Final = 10
+
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 S3_COPY_BYTES: Final = 5 * 2**30
 
