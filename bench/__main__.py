@@ -10,7 +10,18 @@ from importlib import import_module
 
 from bench import report
 
-NAMES = ("cold_start", "fetch", "lambda_runtime", "serving", "overhead", "growth", "memory")
+NAMES = (
+    "cold_start",
+    "fetch",
+    "lambda_runtime",
+    "serving",
+    "overhead",
+    "growth",
+    "memory",
+    "imports",
+    "imports_gcp",
+    "servers",
+)
 
 
 def main() -> None:

@@ -3,18 +3,18 @@
 Each import runs in a fresh interpreter. The interpreters take turns, so that what else the machine
 does hits all of them alike; the first round, which writes bytecode and warms the page cache, is
 left out. Milliseconds are medians of this machine: trust the ratios to the bare interpreter.
-
-Run it with ``uv run --group bench python -m bench.imports``; it prints a Markdown table.
 """
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import time
 from statistics import median
 
+from bench.report import Section, Table
+
+ROUNDS = 21
 BARE = "the bare interpreter"
 ENGINE = "import onnxruntime"
 RUNTIME = "import inference_runtime.serving"
@@ -39,26 +39,21 @@ CASES = {
 }
 
 
-def main() -> None:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=21, help="interpreters for each import")
-    rounds = parser.parse_args().rounds
-    medians = measure(rounds)
-    print("| imported | ms | × bare | ms more than bare |\n|---|---|---|---|")
-    for name, milliseconds in medians.items():
-        bare = medians[BARE]
-        print(f"| {name} | {milliseconds:.0f} | {milliseconds / bare:.1f} "
-              f"| {milliseconds - bare:.0f} |")  # fmt: skip
-
-
-def measure(rounds: int) -> dict[str, float]:
-    """The median wall time of each case in milliseconds."""
+def measure() -> Section:
+    """Import everything in turns."""
     times: dict[str, list[float]] = {name: [] for name in CASES}
-    for _ in range(rounds + 1):
+    for _ in range(ROUNDS + 1):
         for name, code in CASES.items():
             times[name].append(run(code))
-    return {name: median(measured[1:]) for name, measured in times.items()}
+    medians = {name: median(measured[1:]) for name, measured in times.items()}
+    bare = medians[BARE]
+    rows = [
+        [name, f"{time:.0f}", f"{time / bare:.1f}", f"{time - bare:.0f}"]
+        for name, time in medians.items()
+    ]
+    header = ["imported", "ms", "of bare", "ms more than bare"]
+    table = Table("A fresh interpreter, from its start to its end", header, rows)
+    return Section("Imports at a cold start", [table])
 
 
 def run(code: str) -> float:
@@ -66,7 +61,3 @@ def run(code: str) -> float:
     start = time.perf_counter()
     subprocess.run([sys.executable, "-I", "-c", code], check=True)
     return (time.perf_counter() - start) * 1000
-
-
-if __name__ == "__main__":
-    main()
