@@ -16,6 +16,7 @@ from stacks.cloud_run_models import CloudRunModelsStack
 from stacks.digits import DigitsStack
 from stacks.model_stores import EfsModelStack, S3FilesModelStack, S3ModelStack
 from stacks.monitored import MonitoredStack
+from stacks.releases import GradualReleaseStack
 from stacks.warm import KeepWarmStack, ProvisionedStack, SnapStartStack
 
 aws = cdk.App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
@@ -29,6 +30,7 @@ for stack in (
     S3FilesModelStack,
     MonitoredStack,
     BudgetedStack,
+    GradualReleaseStack,
 ):
     stack(aws, stack.__name__)
 aws.synth()

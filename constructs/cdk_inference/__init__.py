@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cdk_inference.aws.alert_topic import AlertTopic
     from cdk_inference.aws.efs_model_loader import EfsModelLoader
     from cdk_inference.aws.efs_model_store import EfsModelStore
+    from cdk_inference.aws.gradual_release import GradualRelease
     from cdk_inference.aws.inference_alarm import AlarmOn, InferenceAlarm
     from cdk_inference.aws.inference_budget import CostTag, InferenceBudget
     from cdk_inference.aws.inference_function import InferenceFunction
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool, WarmSchedule
     from cdk_inference.aws.s3_files_model_store import S3FilesModelStore
     from cdk_inference.aws.s3_model_store import S3ModelStore
+    from cdk_inference.aws.smoke_test import SmokeTest
     from cdk_inference.aws.warm_strategy import WarmStrategy
     from cdk_inference.errors import PackagingError
     from cdk_inference.model import InferenceModel, TensorSpec
@@ -46,6 +48,7 @@ __all__ = [
     "EfsModelLoader",
     "EfsModelStore",
     "FunctionFacts",
+    "GradualRelease",
     "InferenceAlarm",
     "InferenceBudget",
     "InferenceFunction",
@@ -62,6 +65,7 @@ __all__ = [
     "ProvisionedWarmPool",
     "S3FilesModelStore",
     "S3ModelStore",
+    "SmokeTest",
     "StoredModel",
     "TensorSpec",
     "WarmSchedule",
@@ -77,6 +81,7 @@ _HOMES = {
     "EfsModelLoader": "aws.efs_model_loader",
     "EfsModelStore": "aws.efs_model_store",
     "FunctionFacts": "aws.monitored_function",
+    "GradualRelease": "aws.gradual_release",
     "InferenceAlarm": "aws.inference_alarm",
     "InferenceBudget": "aws.inference_budget",
     "InferenceFunction": "aws.inference_function",
@@ -93,6 +98,7 @@ _HOMES = {
     "ProvisionedWarmPool": "aws.provisioned_warm_pool",
     "S3FilesModelStore": "aws.s3_files_model_store",
     "S3ModelStore": "aws.s3_model_store",
+    "SmokeTest": "aws.smoke_test",
     "StoredModel": "stored_model",
     "TensorSpec": "model",
     "WarmSchedule": "aws.provisioned_warm_pool",

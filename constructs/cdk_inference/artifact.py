@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from cdk_inference.archive import Archive, digest, write_folder, write_zip
 from cdk_inference.cache import cached
-from cdk_inference.contract import MODEL_CACHE_EXTENSION, MODEL_CACHE_LAUNCHER, MODELS_FOLDER
+from cdk_inference.contract import (
+    MODEL_CACHE_EXTENSION,
+    MODEL_CACHE_LAUNCHER,
+    MODELS_FOLDER,
+    SMOKE_TESTS_FILE,
+)
 from cdk_inference.packages import install, interpreter, pack
 from cdk_inference.runtime_files import (
     dockerfile,
@@ -57,6 +62,25 @@ def code_archive(python_version: str) -> Archive:
             write_zip(path, _files(Path(folder) / "code"))
 
     return Archive(cached(f"code/{key}.zip", build))
+
+
+def hook_archive(smoke_tests: str) -> Archive:
+    """The runtime's own code and what its hook of AWS CodeDeploy asks, for a function's code.
+
+    Args:
+        smoke_tests: as JSON.
+
+    Raises:
+        PackagingError: the cache cannot be written.
+    """
+
+    def build(path: Path) -> None:
+        with TemporaryDirectory(dir=path.parent) as folder:
+            tests = Path(folder) / SMOKE_TESTS_FILE
+            tests.write_text(smoke_tests)
+            write_zip(path, {SMOKE_TESTS_FILE: tests, **runtime_code()})
+
+    return Archive(cached(f"hooks/{digest(runtime_code_digest(), smoke_tests)}.zip", build))
 
 
 def dependencies_archive(target: PackageTarget, *, lite: bool = False) -> Archive:

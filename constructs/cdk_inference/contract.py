@@ -56,6 +56,11 @@ SERVE_COMMAND: Final = ("python", "-m", "inference_runtime.cli", "serve")
 FETCH_COMMAND: Final = ("python", "-m", "inference_runtime.cli", "fetch", "--stay")
 
 AWS_CLOUDFORMATION_HANDLER: Final = "inference_runtime.adapters.aws_cloudformation.handler"
+AWS_CODEDEPLOY_HANDLER: Final = "inference_runtime.adapters.aws_codedeploy.handler"
+
+# What the hook of AWS CodeDeploy asks, and whom.
+SMOKE_TESTS_FILE: Final = "smoke_tests.json"
+SMOKE_TEST_TARGET: Final = "SMOKE_TEST_TARGET"
 
 # An extension's name is that of its file; this one's starts the program beside it in the package.
 MODEL_CACHE_EXTENSION: Final = "inference-model-cache"

@@ -55,6 +55,7 @@ LAMBDA_TIMEOUT: Final = Limit(1, 900, "seconds")
 LAMBDA_EPHEMERAL_STORAGE: Final = Limit(512, 10_240, "MB")
 LAMBDA_UNZIPPED_BYTES: Final = 250 * 2**20
 LAMBDA_ENVIRONMENT_BYTES: Final = 4 * 2**10
+LAMBDA_REQUEST_BYTES: Final = 6 * 2**20
 
 # How long an environment may take to start before Lambda begins anew, within the first request; and
 # where it starts ahead of requests, be it for provisioned concurrency or a snapshot, unless the
@@ -101,6 +102,9 @@ TAG_VALUE_LENGTH: Final = Limit(1, 256, "characters", "AWS")
 # Addresses of one notification.
 # https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-create.html
 BUDGET_EMAILS: Final = 10
+
+# Alarms of a deployment group: https://docs.aws.amazon.com/codedeploy/latest/userguide/limits.html
+CODE_DEPLOY_ALARMS: Final = 10
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 S3_COPY_BYTES: Final = 5 * 2**30

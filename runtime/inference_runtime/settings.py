@@ -213,6 +213,7 @@ ON_DEMAND: Final = "on-demand"
 SNAP_START: Final = "snap-start"
 PROVISIONED: Final = "provisioned-concurrency"
 _RUNTIME_API: Final = "AWS_LAMBDA_RUNTIME_API"
+_SMOKE_TEST_TARGET: Final = "SMOKE_TEST_TARGET"
 
 VARIABLES: Final = (
     Variable(
@@ -703,3 +704,14 @@ def runtime_api_address(environ: Mapping[str, str] = os.environ) -> str:
             " over HTTP"
         )
     return environ[_RUNTIME_API]
+
+
+def smoke_test_target(environ: Mapping[str, str] = os.environ) -> str:
+    """The ARN of the version that a hook of AWS CodeDeploy asks; such a process serves nothing.
+
+    Raises:
+        InvalidSettings: there is none.
+    """
+    if not environ.get(_SMOKE_TEST_TARGET):
+        raise InvalidSettings(f"{_SMOKE_TEST_TARGET} is not set: it takes the ARN of a version")
+    return environ[_SMOKE_TEST_TARGET]

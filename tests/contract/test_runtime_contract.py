@@ -14,14 +14,14 @@ import inference_runtime
 import pytest
 from cdk_inference import contract
 from inference_runtime import manifest
-from inference_runtime.adapters import model_cache_extension
+from inference_runtime.adapters import aws_codedeploy, model_cache_extension
 from inference_runtime.adapters.lambda_function import LONGEST_HOLD_MS, LambdaFunction
 from inference_runtime.engine import selection
 from inference_runtime.engine.capi import session
 from inference_runtime.messages import Request
 from inference_runtime.optimize import publication
 from inference_runtime.serving import start
-from inference_runtime.settings import SNAP_START, VARIABLES, Settings
+from inference_runtime.settings import SNAP_START, VARIABLES, Settings, smoke_test_target
 
 from tests.contract.runtime_api import LOOP
 from tests.runtime.planes import DIGITS
@@ -114,6 +114,12 @@ def test_both_sides_know_what_lambda_says_of_snap_start() -> None:
     (variable,) = (v for v in VARIABLES if v.name == contract.INITIALIZATION_TYPE)
     assert variable.attribute == "lambda_initialization"
     assert SNAP_START == contract.SNAP_START
+
+
+def test_both_sides_know_what_a_hook_asks_and_whom() -> None:
+    assert aws_codedeploy.SMOKE_TESTS_FILE == contract.SMOKE_TESTS_FILE
+    assert smoke_test_target({contract.SMOKE_TEST_TARGET: "arn"}) == "arn"
+    assert f"{aws_codedeploy.__name__}.handler" == contract.AWS_CODEDEPLOY_HANDLER
 
 
 def test_the_package_is_the_one_that_is_shipped() -> None:

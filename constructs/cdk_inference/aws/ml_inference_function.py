@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from aws_cdk import aws_apigatewayv2 as apigwv2
     from aws_cdk import aws_ec2 as ec2
 
+    from cdk_inference.aws.gradual_release import GradualRelease
     from cdk_inference.aws.model_source import AnyModel
     from constructs import Construct
 
@@ -111,6 +112,8 @@ class MLInferenceFunction(InferenceFunction):
         warm_strategy: as given.
         warm_capacity: what keeps environments warm, made by ``warm_strategy`` or later; ``None``
             while nothing does.
+        release: what takes callers from one version to the next; ``None`` while nothing does, and
+            all of them change at once.
 
     Raises:
         ConfigurationError: something cannot work; the message lists everything that cannot.
@@ -134,6 +137,7 @@ class MLInferenceFunction(InferenceFunction):
     timeout: Duration
     python_version: Final[str]
     ephemeral_storage: Final[Size]
+    release: GradualRelease | None
 
     def __init__(
         self,
@@ -167,6 +171,7 @@ class MLInferenceFunction(InferenceFunction):
         self.reserved_concurrency = reserved_concurrency
         self.warm_strategy = warm_strategy or WarmStrategy.none()
         self.warm_capacity = None
+        self.release = None
         architecture = architecture or lambda_.Architecture.X86_64
         self.python_version = python_version
         packaged = model if source.is_baked and isinstance(model, InferenceModel) else None

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+# An invoked function answers when it is done, which takes 15 minutes at most.
+_READ_TIMEOUT_SECONDS = {"lambda": 900}
+_DEFAULT_READ_TIMEOUT_SECONDS = 60
+
 _clients: dict[str, Any] = {}
 _lock = Lock()
 
@@ -62,8 +66,8 @@ def _failures(service: str) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         raise AwsCallFailed(
-            "S3 events and INFERENCE_RESULTS need boto3: install inference-runtime[aws] into the"
-            " image"
+            "S3 events, INFERENCE_RESULTS and smoke tests need boto3: install"
+            " inference-runtime[aws] into the image"
         ) from None
     try:
         yield
@@ -75,6 +79,8 @@ def _client(service: str) -> Any:
     with _lock:  # making a client is not thread-safe; using one is
         if service not in _clients:
             import boto3
+            from botocore.config import Config
 
-            _clients[service] = boto3.client(service)
+            timeout = _READ_TIMEOUT_SECONDS.get(service, _DEFAULT_READ_TIMEOUT_SECONDS)
+            _clients[service] = boto3.client(service, config=Config(read_timeout=timeout))
         return _clients[service]
