@@ -11,6 +11,7 @@ import cdktn
 
 from stacks.budgeted import BudgetedStack
 from stacks.cloud_run import CloudRunGpuStack, CloudRunStack
+from stacks.cloud_run_batch import CloudRunBatchStack
 from stacks.cloud_run_edge import CloudRunEdgeStack
 from stacks.cloud_run_models import CloudRunModelsStack
 from stacks.digits import DigitsStack
@@ -41,6 +42,7 @@ for stack in (
     CloudRunGpuStack,
     CloudRunModelsStack,
     CloudRunEdgeStack,
+    CloudRunBatchStack,
 ):
     stack(google_cloud, stack.__name__)
 google_cloud.synth()

@@ -156,6 +156,13 @@ CLOUD_RUN_STARTUP_SECONDS: Final = 240
 # https://cloud.google.com/run/docs/configuring/services/ephemeral-disk
 CLOUD_RUN_DISK_MIB: Final = 10_000_000_000 // 2**20
 
+# Cloud Run jobs: https://cloud.google.com/run/quotas,
+# https://cloud.google.com/run/docs/configuring/task-timeout
+CLOUD_RUN_TASKS: Final = Limit(1, 10_000, "tasks", "Cloud Run")
+CLOUD_RUN_TASK_RETRIES: Final = Limit(0, 10, "retries", "Cloud Run")
+CLOUD_RUN_TASK_TIMEOUT: Final = Limit(1, 7 * 86_400, "seconds", "Cloud Run")
+CLOUD_RUN_GPU_TASK_TIMEOUT: Final = Limit(1, 3_600, "seconds", "Cloud Run with a GPU")
+
 # https://cloud.google.com/run/docs/configuring/services/gpu
 CLOUD_RUN_L4: Final = GpuLimits(
     "nvidia-l4",
@@ -203,10 +210,20 @@ GOOGLE_PROJECT_ID_LENGTH: Final = 30
 # Or none at all: https://cloud.google.com/storage/docs/soft-delete
 CLOUD_STORAGE_SOFT_DELETE_DAYS: Final = Limit(7, 90, "days", "Cloud Storage")
 
-# Set by Cloud Run, and refused by it in a service's own environment.
-# https://cloud.google.com/run/docs/container-contract#services-env-vars
+# Set by Cloud Run, for services and for jobs, and refused by it in their own environment.
+# https://cloud.google.com/run/docs/container-contract#env-vars
 CLOUD_RUN_RESERVED_ENVIRONMENT: Final = frozenset(
-    {"PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"}
+    {
+        "CLOUD_RUN_EXECUTION",
+        "CLOUD_RUN_JOB",
+        "CLOUD_RUN_TASK_ATTEMPT",
+        "CLOUD_RUN_TASK_COUNT",
+        "CLOUD_RUN_TASK_INDEX",
+        "K_CONFIGURATION",
+        "K_REVISION",
+        "K_SERVICE",
+        "PORT",
+    }
 )
 
 # What the packaged onnxruntime (runtime/requirements/) loads: the newest operator set of each

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import cdk_inference.gcp.bindings  # noqa: F401
 
 if TYPE_CHECKING:
+    from cdk_inference.gcp.batch_tasks import BatchTasks
     from cdk_inference.gcp.bindings import Bindings
     from cdk_inference.gcp.cloud_function_service import CloudFunctionService
+    from cdk_inference.gcp.cloud_run_batch_job import CloudRunBatchJob
     from cdk_inference.gcp.cloud_run_gpu_service import CloudRunGpuService
     from cdk_inference.gcp.cloud_run_service import CloudRunService
     from cdk_inference.gcp.edge_protection import EdgeProtection, RateLimit, WafRule
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
     from cdk_inference.gcp.volume import Medium
 
 __all__ = [
+    "BatchTasks",
     "Bindings",
     "CloudFunctionService",
+    "CloudRunBatchJob",
     "CloudRunGpuService",
     "CloudRunService",
     "EdgeProtection",
@@ -57,8 +61,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BatchTasks": "batch_tasks",
     "Bindings": "bindings",
     "CloudFunctionService": "cloud_function_service",
+    "CloudRunBatchJob": "cloud_run_batch_job",
     "CloudRunGpuService": "cloud_run_gpu_service",
     "CloudRunService": "cloud_run_service",
     "EdgeProtection": "edge_protection",

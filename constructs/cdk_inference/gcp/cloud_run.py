@@ -161,7 +161,7 @@ class CloudRun(Construct):
         if are_known(bindings, name):
             _check_name(name, problems)
         if are_known(bindings, image):
-            _check_image(image, problems)
+            check_image(image, problems)
         source.check(problems)
         check_loader(model, source, problems)
         machine.check(model, source, region, problems)
@@ -242,7 +242,7 @@ class CloudRun(Construct):
         grant_invoke(self, "Everyone", self.service, EVERYONE)
 
 
-def _check_image(image: str, problems: Problems) -> None:
+def check_image(image: str, problems: Problems) -> None:
     """Record a problem unless ``image`` names its content."""
     if not _IMAGE.fullmatch(image):
         problems.add(
