@@ -83,7 +83,7 @@ class Exchange:
         self.watch.lap("encode")
         if self.entry is not None and self.batch_size is not None:
             self.entry.statistics.record(
-                self.watch.milliseconds, self.batch_size, success=self.error is None
+                self.watch.seconds, self.batch_size, success=self.error is None
             )
 
     def __enter__(self) -> None:

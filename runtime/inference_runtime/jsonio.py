@@ -48,13 +48,13 @@ def loads(body: bytes | bytearray | memoryview) -> Json:
     """
     if not len(body):
         raise MalformedBody("the body is empty; send a JSON object")
-    if _spend(len(body)):
+    if _orjson is None and _spend(len(body)):
         try:
             parsed: Json = _parse(bytes(body))
             return parsed
         except _REFUSALS:
             pass  # orjson says what is wrong, if anything is
-    orjson = import_orjson()
+    orjson = _orjson or import_orjson()
     try:
         return orjson.loads(body)  # type: ignore[no-any-return]
     except orjson.JSONDecodeError as error:
@@ -63,23 +63,25 @@ def loads(body: bytes | bytearray | memoryview) -> Json:
 
 def dumps(value: object) -> bytes:
     """Serialise a reply. Not-a-number and infinities must have been replaced before."""
-    try:
-        if _spend(_size(value)):
-            return "".join(_encode(value, 0)).encode()
-    except ValueError:
-        pass  # orjson says what is wrong
-    return import_orjson().dumps(value)  # type: ignore[no-any-return]
+    if _orjson is None:
+        try:
+            if _spend(_size(value)):
+                return "".join(_encode(value, 0)).encode()
+        except ValueError:
+            pass  # orjson says what is wrong
+    return (_orjson or import_orjson()).dumps(value)  # type: ignore[no-any-return]
 
 
 def import_orjson() -> ModuleType:
     """Import orjson, and leave all to it from now on: for hosts with time for it at their start."""
-    global _left
+    global _orjson
     import orjson
 
-    _left = 0
+    _orjson = orjson
     return orjson
 
 
+_orjson: ModuleType | None = None
 _left = BYTES_BEFORE_ORJSON
 
 

@@ -86,7 +86,8 @@ class Signature:
             InvalidInput: an unknown or missing name, a datatype, rank or size that is not the
                 declared one, or one symbolic dimension with two sizes.
         """
-        self._check_names(tensors)
+        if tensors.keys() != self.inputs.keys():
+            self._check_names(tensors)
         sizes: dict[str, tuple[int, str]] = {}
         for name, tensor in tensors.items():
             spec = self.inputs[name]
@@ -126,16 +127,22 @@ def _have_rows(specs: list[TensorSpec]) -> bool:
 def _check_tensor(spec: TensorSpec, tensor: Tensor) -> None:
     if tensor.datatype is not spec.datatype:
         raise InvalidInput(f"input {spec.name!r} takes {spec}, got datatype {tensor.datatype}")
-    fits = len(tensor.shape) == len(spec.shape) and all(
-        want == got for want, got in zip(spec.shape, tensor.shape, strict=True) if type(want) is int
-    )
-    if not fits:
+    if not _fits(spec.shape, tensor.shape):
         raise InvalidInput(f"input {spec.name!r} takes {spec}, got shape {list(tensor.shape)}")
+
+
+def _fits(declared: tuple[Dimension, ...], shape: tuple[int, ...]) -> bool:
+    if len(declared) != len(shape):
+        return False
+    for wanted, size in zip(declared, shape, strict=True):  # all(…) takes thrice as long
+        if type(wanted) is int and wanted != size:
+            return False
+    return True
 
 
 def _check_symbols(spec: TensorSpec, tensor: Tensor, sizes: dict[str, tuple[int, str]]) -> None:
     for symbol, size in zip(spec.shape, tensor.shape, strict=True):
-        if isinstance(symbol, str):
+        if type(symbol) is str:
             known, first = sizes.setdefault(symbol, (size, spec.name))
             if known != size:
                 raise InvalidInput(

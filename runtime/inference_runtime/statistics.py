@@ -27,38 +27,38 @@ class Statistics:
         self._last_inference_ms = 0
         self._inferences = 0
         self._counts = {"success": 0, "fail": 0}
-        self._nanoseconds = {"success": 0, "fail": 0}
-        self._parts = dict.fromkeys(PARTS, 0)
+        self._seconds = {"success": 0.0, "fail": 0.0}
+        self._parts = dict.fromkeys(PARTS, 0.0)
 
-    def record(self, milliseconds: dict[str, float], batch_size: int, *, success: bool) -> None:
+    def record(self, seconds: dict[str, float], batch_size: int, *, success: bool) -> None:
         """Count one request.
 
         Args:
-            milliseconds: of each part, under ``<part>_ms``.
+            seconds: of each part, by its name.
             batch_size: rows in it.
             success: whether it was answered with a prediction.
         """
         outcome = "success" if success else "fail"
         with self._lock:
             self._counts[outcome] += 1
-            self._nanoseconds[outcome] += int(sum(milliseconds.values()) * 1e6)
+            self._seconds[outcome] += sum(seconds.values())
             if not success:
                 return
             self._last_inference_ms = int(time.time() * 1000)
             self._inferences += batch_size
             for part in PARTS:
-                self._parts[part] += int(milliseconds.get(f"{part}_ms", 0) * 1e6)
+                self._parts[part] += seconds.get(part, 0.0)
 
     def describe(self) -> dict[str, Json]:
         """The counters in the extension's form, durations in nanoseconds."""
         with self._lock:
             succeeded = self._counts["success"]
             outcomes: dict[str, Json] = {
-                outcome: {"count": count, "ns": self._nanoseconds[outcome]}
+                outcome: {"count": count, "ns": _nanoseconds(self._seconds[outcome])}
                 for outcome, count in self._counts.items()
             }
             parts: dict[str, Json] = {
-                _NAMES[part]: {"count": succeeded, "ns": spent}
+                _NAMES[part]: {"count": succeeded, "ns": _nanoseconds(spent)}
                 for part, spent in self._parts.items()
             }
             return {
@@ -68,3 +68,7 @@ class Statistics:
                 "inference_stats": outcomes | parts,
                 "batch_stats": [],
             }
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * 1e9)

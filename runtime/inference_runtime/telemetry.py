@@ -31,17 +31,25 @@ class Stopwatch:
 
     Args:
         start: of the first part, on the ``time.perf_counter`` clock; now by default.
+
+    Attributes:
+        seconds: of each part, by its name.
     """
 
     def __init__(self, start: float | None = None) -> None:
         self._last = time.perf_counter() if start is None else start
-        self.milliseconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
 
     def lap(self, name: str) -> None:
         """End the current part, name it, and start the next."""
         now = time.perf_counter()
-        self.milliseconds[f"{name}_ms"] = round((now - self._last) * 1000, 3)
+        self.seconds[name] = now - self._last
         self._last = now
+
+    @property
+    def milliseconds(self) -> dict[str, float]:
+        """The parts as logs name and round them: ``<part>_ms``, to the microsecond."""
+        return {f"{name}_ms": round(spent * 1000, 3) for name, spent in self.seconds.items()}
 
 
 def process_start() -> float:

@@ -52,10 +52,16 @@ def decode(value: Json, datatype: Datatype, name: str) -> Tensor:
     Raises:
         InvalidInput: the nest is ragged, or an element is of another type or out of range.
     """
+    shape, buffer = read(value, datatype, name)
+    return Tensor(datatype, shape, buffer)
+
+
+def read(value: Json, datatype: Datatype, name: str) -> tuple[list[int], bytes | array[Any]]:
+    """The shape and the buffer of the tensor that ``decode`` makes."""
     shape, values, types = _flatten(value, name)
-    if types - _ALLOWED_TYPES[datatype.kind]:
+    if not types <= _ALLOWED_TYPES[datatype.kind]:
         values = _with_non_finite(values, datatype, name)
-    return Tensor(datatype, shape, _pack(values, datatype, name))
+    return shape, _pack(values, datatype, name)
 
 
 def encode(tensor: Tensor, non_finite: str) -> Json:

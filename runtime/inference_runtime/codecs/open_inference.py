@@ -215,23 +215,22 @@ def _json_tensor(
 ) -> Tensor:
     if not isinstance(data, list):
         raise MalformedBody(f"'data' of input {name!r} must be a list")
-    tensor = nested.decode(data, datatype, name)
-    if datatype is BYTES and encoding == _BASE64:
-        tensor = _from_base64(tensor, name)
-    given = list(tensor.shape)
-    if given not in (shape, [prod(shape)]):
+    given, buffer = nested.read(data, datatype, name)
+    if given != shape and given != [prod(shape)]:
         raise InvalidInput(f"input {name!r} has shape {shape}, but its data has shape {given}")
-    return Tensor(datatype, shape, tensor.buffer)
+    if datatype is BYTES and encoding == _BASE64:
+        buffer = _from_base64(buffer, name)
+    return Tensor(datatype, shape, buffer)
 
 
-def _from_base64(tensor: Tensor, name: str) -> Tensor:
+def _from_base64(buffer: ReadableBuffer, name: str) -> bytes:
     try:
-        elements = [a2b_base64(e, strict_mode=True) for e in unpack_elements(tensor.buffer)]
+        elements = [a2b_base64(e, strict_mode=True) for e in unpack_elements(buffer)]
     except (Base64Error, ValueError) as error:
         raise InvalidInput(
             f"input {name!r} is not base64, as its content_type says: {error}"
         ) from None
-    return Tensor(BYTES, tensor.shape, pack_elements(elements))
+    return pack_elements(elements)
 
 
 def _raw_tensor(data: memoryview, datatype: Datatype, shape: list[int], name: str) -> Tensor:
@@ -335,7 +334,8 @@ def _datatype(name: str, tensor: str) -> Datatype:
 
 def _shape(sizes: list[Json], name: str) -> list[int]:
     shape = [size for size in sizes if type(size) is int and size >= 0]
-    if len(shape) != len(sizes) or prod(size or 1 for size in shape) > _LARGEST_SIZE:
+    # The product overflows no Python integer; without its zeros it bounds every size.
+    if len(shape) != len(sizes) or prod(filter(None, shape)) > _LARGEST_SIZE:
         raise InvalidInput(f"input {name!r} has shape {sizes}; sizes are whole numbers from 0")
     return shape
 

@@ -53,9 +53,8 @@ class PrometheusMetrics:
             return
         outcome = "ok" if exchange.error is None else exchange.error.code
         self._requests.labels(entry.name, entry.version, outcome).inc()
-        for name, milliseconds in exchange.watch.milliseconds.items():
-            part = name.removesuffix("_ms")
-            self._seconds.labels(entry.name, entry.version, part).observe(milliseconds / 1000)
+        for part, spent in exchange.watch.seconds.items():
+            self._seconds.labels(entry.name, entry.version, part).observe(spent)
 
     def routes(self) -> list[Route]:
         """``GET /metrics``."""

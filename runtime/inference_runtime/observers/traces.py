@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from inference_runtime.routing import Route
     from inference_runtime.settings import Settings
 
-_NANOSECONDS_PER_MILLISECOND = 1_000_000
+_NANOSECONDS_PER_SECOND = 1_000_000_000
 
 
 class Traces:
@@ -64,8 +64,8 @@ class Traces:
         if exchange.batch_size is None or exchange.entry is None:
             return
         parts = {
-            name.removesuffix("_ms"): int(milliseconds * _NANOSECONDS_PER_MILLISECOND)
-            for name, milliseconds in exchange.watch.milliseconds.items()
+            name: int(spent * _NANOSECONDS_PER_SECOND)
+            for name, spent in exchange.watch.seconds.items()
         }
         end = time.time_ns()
         start = end - sum(parts.values())

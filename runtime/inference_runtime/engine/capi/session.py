@@ -12,8 +12,10 @@ from ctypes import (
     c_int64,
     c_size_t,
     c_void_p,
+    sizeof,
     string_at,
 )
+from functools import lru_cache
 from math import prod
 
 from inference_runtime.engine.capi import NeedsStockEngine
@@ -27,7 +29,7 @@ from inference_runtime.tensor import DATATYPES, Tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from inference_runtime.engine import Cancellation
@@ -49,6 +51,7 @@ _MAPPED_CONFIG = {
     "session.use_ort_model_bytes_for_initializers": "1",
 }
 _DEVICE_ALLOCATOR, _DEFAULT_MEMORY = 0, 0  # OrtAllocatorType, OrtMemType
+_POINTER_BYTES = sizeof(c_void_p)
 
 
 class CapiEngine:
@@ -80,6 +83,7 @@ class CapiEngine:
             library.CreateCpuMemoryInfo, library.ReleaseMemoryInfo,
             _DEVICE_ALLOCATOR, _DEFAULT_MEMORY,
         )  # fmt: skip
+        self._idle_options: list[Handle] = []
         self.signature = _signature(library, self._session)
         self._labels = _metadata_labels(library, self._session, path)
 
@@ -101,53 +105,65 @@ class CapiEngine:
         self, inputs: Mapping[str, Tensor], outputs: Sequence[str], cancellation: Cancellation
     ) -> dict[str, Tensor]:
         library = self._library
-        with library.make(library.CreateRunOptions, library.ReleaseRunOptions) as options:
-            cancellation.attach(lambda: library.RunOptionsSetTerminate(options))
-            try:
-                return self._run(inputs, outputs, options)
-            finally:
-                cancellation.detach()
+        options = self._run_options()
+        cancellation.attach(lambda: library.RunOptionsSetTerminate(options))
+        try:
+            return self._run(inputs, outputs, options)
+        finally:
+            cancellation.detach()
+            if cancellation.reason is None:  # else they would end the next run, too
+                self._idle_options.append(options)
+
+    def _run_options(self) -> Handle:
+        """Some that no run uses: to make them anew takes as long as a small model's run."""
+        try:
+            return self._idle_options.pop()
+        except IndexError:
+            library = self._library
+            return library.make(library.CreateRunOptions, library.ReleaseRunOptions)
 
     def _run(
         self, inputs: Mapping[str, Tensor], outputs: Sequence[str], options: Handle | None
     ) -> dict[str, Tensor]:
+        inputs_count, outputs_count = len(inputs), len(outputs)
+        values = (c_void_p * (inputs_count + outputs_count))()
         # They stay until the run is over: values point into them.
         buffers = [_pinned(tensor) for tensor in inputs.values()]
-        values = (c_void_p * len(inputs))()
-        results = (c_void_p * len(outputs))()
         try:
             for index, tensor in enumerate(inputs.values()):
-                values[index] = self._value(tensor, buffers[index])
+                self._point(byref(values, index * _POINTER_BYTES), tensor, buffers[index])
             self._library.Run(
                 self._session, options,
-                _strings(inputs), values, len(values),
-                _strings(outputs), len(results), results,
+                _strings(tuple(inputs)), values, inputs_count,
+                _strings(tuple(outputs)), outputs_count,
+                byref(values, inputs_count * _POINTER_BYTES),
             )  # fmt: skip
-            return {name: self._tensor(results[index], name) for index, name in enumerate(outputs)}
+            results = values[inputs_count:]
+            return {n: self._tensor(v, n) for n, v in zip(outputs, results, strict=True)}
         finally:
-            for value in (*values, *results):
+            for value in values:
                 self._library.ReleaseValue(value)
 
-    def _value(self, tensor: Tensor, buffer: Any) -> int:
-        """``tensor`` as the library's own, over ``buffer`` and not a copy of it."""
-        library, rank = self._library, len(tensor.shape)
-        value: int = library.get(
-            c_void_p, library.CreateTensorWithDataAsOrtValue,
+    def _point(self, place: Any, tensor: Tensor, buffer: Any) -> None:
+        """Write into ``place`` a value of the library's over ``buffer``, not a copy of it."""
+        rank = len(tensor.shape)
+        self._library.CreateTensorWithDataAsOrtValue(
             self._memory, buffer, tensor.buffer.nbytes, (c_int64 * rank)(*tensor.shape), rank,
-            _ELEMENT_TYPE_NUMBERS[tensor.datatype.name],
+            _ELEMENT_TYPE_NUMBERS[tensor.datatype.name], place,
         )  # fmt: skip
-        return value
 
     def _tensor(self, value: int | None, name: str) -> Tensor:
         """A copy of the library's ``value``, which is released after the run."""
         library = self._library
         datatype = self.signature.outputs[name].datatype
-        with library.make(
-            library.GetTensorTypeAndShape, library.ReleaseTensorTypeAndShapeInfo, value
-        ) as info:
-            shape = _dimensions(library, info)
-        address = library.get(c_void_p, library.GetTensorMutableData, value)
-        data = string_at(address, prod(shape) * datatype.itemsize)
+        pointer = c_void_p()
+        library.GetTensorTypeAndShape(value, byref(pointer))
+        try:
+            shape = _dimensions(library, pointer)
+        finally:
+            library.ReleaseTensorTypeAndShapeInfo(pointer)
+        library.GetTensorMutableData(value, byref(pointer))
+        data = string_at(pointer, prod(shape) * datatype.itemsize)
         return Tensor(datatype, shape, data, column_labels(self._labels, datatype, shape))
 
 
@@ -231,9 +247,10 @@ def _declared_shape(library: Library, info: int) -> list[Dimension]:
     ]
 
 
-def _dimensions(library: Library, info: Handle | int) -> list[int]:
-    rank = library.get(c_size_t, library.GetDimensionsCount, info)
-    sizes = (c_int64 * rank)()
+def _dimensions(library: Library, info: c_void_p | int) -> list[int]:
+    rank = c_size_t()
+    library.GetDimensionsCount(info, byref(rank))
+    sizes = (c_int64 * rank.value)()
     library.GetDimensions(info, sizes, rank)
     return list(sizes)
 
@@ -262,6 +279,6 @@ def _pinned(tensor: Tensor) -> Any:
     return c_char_p(bytes(tensor.buffer))
 
 
-def _strings(names: Iterable[str]) -> Any:
-    encoded = [name.encode() for name in names]
-    return (c_char_p * len(encoded))(*encoded)
+@lru_cache(maxsize=64)  # the same few of one model, request after request
+def _strings(names: tuple[str, ...]) -> Any:
+    return (c_char_p * len(names))(*(name.encode() for name in names))
