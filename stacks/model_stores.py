@@ -16,6 +16,8 @@ from cdk_inference import (
     S3ModelStore,
 )
 
+from stacks.demonstration import demonstrate
+
 if TYPE_CHECKING:
     from constructs import Construct
 
@@ -31,6 +33,7 @@ class S3ModelStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
+        demonstrate(self)
         source = ModelSource.s3(S3ModelStore(self, "Models"), model_cache=True)
         _digits(self, "Fetched", source)
 
@@ -46,6 +49,7 @@ class EfsModelStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
+        demonstrate(self)
         bucket = S3ModelStore(self, "Models")
         bucket.deploy(InferenceModel.from_file(_MODEL))
         store = EfsModelStore(self, "FileSystem")
@@ -62,6 +66,7 @@ class S3FilesModelStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
+        demonstrate(self)
         store = S3FilesModelStore(self, "Files", models=S3ModelStore(self, "Models"))
         _digits(self, "MountedBucket", ModelSource.s3_files(store))
 

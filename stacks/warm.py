@@ -15,6 +15,8 @@ from cdk_inference import (
     WarmStrategy,
 )
 
+from stacks.demonstration import demonstrate
+
 if TYPE_CHECKING:
     from constructs import Construct
 
@@ -30,6 +32,7 @@ class SnapStartStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
+        demonstrate(self, "WarmStrategy")
         _digits(self, "Snapshotted", WarmStrategy.snap_start())
 
 
@@ -42,6 +45,7 @@ class ProvisionedStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
+        demonstrate(self, "WarmStrategy")
         _digits(
             self,
             "Provisioned",
@@ -65,6 +69,7 @@ class KeepWarmStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
+        demonstrate(self, "WarmStrategy")
         _digits(self, "KeptWarm", WarmStrategy.keep_warm(environments=3))
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cdk_inference.aws.network import PrivateNetwork
     from cdk_inference.aws.packaging import Packaging
     from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool, WarmSchedule
+    from cdk_inference.aws.readiness_checks import ReadinessChecks
     from cdk_inference.aws.s3_files_model_store import S3FilesModelStore
     from cdk_inference.aws.s3_model_store import S3ModelStore
     from cdk_inference.aws.smoke_test import SmokeTest
@@ -63,6 +64,7 @@ __all__ = [
     "PackagingError",
     "PrivateNetwork",
     "ProvisionedWarmPool",
+    "ReadinessChecks",
     "S3FilesModelStore",
     "S3ModelStore",
     "SmokeTest",
@@ -96,6 +98,7 @@ _HOMES = {
     "PackagingError": "errors",
     "PrivateNetwork": "aws.network",
     "ProvisionedWarmPool": "aws.provisioned_warm_pool",
+    "ReadinessChecks": "aws.readiness_checks",
     "S3FilesModelStore": "aws.s3_files_model_store",
     "S3ModelStore": "aws.s3_model_store",
     "SmokeTest": "aws.smoke_test",

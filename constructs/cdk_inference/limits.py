@@ -87,6 +87,9 @@ KEEP_WARM_ENVIRONMENTS: Final = Limit(1, 40, "environments")
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 HTTP_API_TIMEOUT_SECONDS: Final = 30
+# Unless it is told another one.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+REST_API_TIMEOUT_SECONDS: Final = 29
 
 # A queue's visibility timeout: what it is unless told, and how many of a function's timeouts AWS
 # asks for, so that a message that is throttled and tried again is not handed out twice.

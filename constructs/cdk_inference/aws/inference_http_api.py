@@ -18,6 +18,7 @@ from aws_cdk import aws_logs as logs
 
 from cdk_inference.aws.api_timeout import warn_of_short_timeout
 from cdk_inference.aws.nag import acknowledge
+from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.contract import DEFAULT_PREDICT_PATH, HEALTH_PATH
 from cdk_inference.limits import HTTP_API_TIMEOUT_SECONDS
 from cdk_inference.validation import Problems
@@ -163,6 +164,7 @@ class InferenceHttpApi(Construct):
             )
         ]
         if auth.is_public:
+            readiness.acknowledge(self, "PublicAccess", "asked for by name: ApiAuth.public()")
             for route in self._routes:
                 acknowledge(route, "APIG4", "a public API was asked for by name: ApiAuth.public()")
         self.url = f"{self.api.api_endpoint}{path}"

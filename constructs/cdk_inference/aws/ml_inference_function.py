@@ -27,6 +27,7 @@ from cdk_inference.aws.packaging import (
     lambda_platform,
     package,
 )
+from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.aws.synth_checks import CompleteFunction
 from cdk_inference.aws.tokens import are_known
 from cdk_inference.aws.warm_strategy import WarmStrategy
@@ -196,6 +197,8 @@ class MLInferenceFunction(InferenceFunction):
         problems.raise_if_any()
         warn_of_tight_memory(self)
         warn_of_long_init(self)
+        if warm_strategy == WarmStrategy.none():
+            readiness.acknowledge(self, "WarmStrategy", "asked for by name: WarmStrategy.none()")
         self.node.add_validation(CompleteFunction(self))
 
         self.log_group = logs.LogGroup(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aws_cdk import aws_ec2 as ec2
 
 from cdk_inference.aws.network import ReachedService, Reaches
+from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.contract import (
     MODEL_SHA256,
     MODEL_URI,
@@ -143,6 +144,7 @@ class _S3(ModelSource):
         pass
 
     def attach(self, function: MLInferenceFunction) -> None:
+        _acknowledge_manifest(function)
         self.store.grant_read(function.role, *_paths(function.model))
         _deploy(self.store, function)
         if function.network is not None:
@@ -176,6 +178,7 @@ class _Mounted(ModelSource):
             )
 
     def attach(self, function: MLInferenceFunction) -> None:
+        _acknowledge_manifest(function)
         self.store.mount(function.function)
 
 
@@ -184,6 +187,7 @@ class _S3Files(_Mounted):
     store: S3FilesModelStore
 
     def attach(self, function: MLInferenceFunction) -> None:
+        _acknowledge_manifest(function)
         self.store.mount(function.function, *_paths(function.model))
         _deploy(self.store.models, function)
 
@@ -210,3 +214,9 @@ def _digest(model: AnyModel) -> dict[str, str]:
     """What pins the model's content."""
     digest = model.sha256 if isinstance(model, StoredModel) else model.pinned_sha256
     return {} if digest is None else {MODEL_SHA256: digest}
+
+
+def _acknowledge_manifest(function: MLInferenceFunction) -> None:
+    if not isinstance(function.model, StoredModel) and function.model.pinned_sha256 is None:
+        reason = "its manifest, which the runtime checks, has the digests of its files"
+        readiness.acknowledge(function, "ModelDigest", reason)

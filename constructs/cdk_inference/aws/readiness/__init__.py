@@ -1,0 +1,1 @@
+"""The rules of the production-readiness checklist, over the templates of an app."""
