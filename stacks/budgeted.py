@@ -14,6 +14,8 @@ from cdk_inference import (
     Packaging,
 )
 
+from stacks.demonstration import demonstrate
+
 if TYPE_CHECKING:
     from constructs import Construct
 
@@ -29,6 +31,7 @@ class BudgetedStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
+        demonstrate(self, "Budget")
         function = MLInferenceFunction(
             self, "Digits", model=InferenceModel.from_file(_MODEL), packaging=Packaging.ZIP
         )
