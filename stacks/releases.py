@@ -15,6 +15,8 @@ from cdk_inference import (
     SmokeTest,
 )
 
+from stacks.demonstration import demonstrate
+
 if TYPE_CHECKING:
     from constructs import Construct
 
@@ -30,6 +32,7 @@ class GradualReleaseStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
+        demonstrate(self, "Release")
         digits = MLInferenceFunction(
             self,
             "Released",
