@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cdk_inference.aws.alert_topic import AlertTopic
+    from cdk_inference.aws.api_auth import ApiAuth
+    from cdk_inference.aws.api_domain import ApiDomain
     from cdk_inference.aws.efs_model_loader import EfsModelLoader
     from cdk_inference.aws.efs_model_store import EfsModelStore
     from cdk_inference.aws.gradual_release import GradualRelease
     from cdk_inference.aws.inference_alarm import AlarmOn, InferenceAlarm
     from cdk_inference.aws.inference_budget import CostTag, InferenceBudget
     from cdk_inference.aws.inference_function import InferenceFunction
-    from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
+    from cdk_inference.aws.inference_http_api import InferenceHttpApi
     from cdk_inference.aws.inference_monitoring import InferenceMonitoring
+    from cdk_inference.aws.inference_rest_api import InferenceRestApi
     from cdk_inference.aws.keep_warm import KeepWarm
     from cdk_inference.aws.ml_inference_function import MLInferenceFunction
     from cdk_inference.aws.model_cache_extension import ModelCacheExtension
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from cdk_inference.aws.s3_files_model_store import S3FilesModelStore
     from cdk_inference.aws.s3_model_store import S3ModelStore
     from cdk_inference.aws.smoke_test import SmokeTest
+    from cdk_inference.aws.usage_plan import UsagePlan
     from cdk_inference.aws.warm_strategy import WarmStrategy
     from cdk_inference.errors import PackagingError
     from cdk_inference.model import InferenceModel, TensorSpec
@@ -44,6 +48,7 @@ __all__ = [
     "AlarmOn",
     "AlertTopic",
     "ApiAuth",
+    "ApiDomain",
     "ConfigurationError",
     "CostTag",
     "EfsModelLoader",
@@ -56,6 +61,7 @@ __all__ = [
     "InferenceHttpApi",
     "InferenceModel",
     "InferenceMonitoring",
+    "InferenceRestApi",
     "KeepWarm",
     "MLInferenceFunction",
     "ModelCacheExtension",
@@ -70,6 +76,7 @@ __all__ = [
     "SmokeTest",
     "StoredModel",
     "TensorSpec",
+    "UsagePlan",
     "WarmSchedule",
     "WarmStrategy",
 ]
@@ -77,7 +84,8 @@ __all__ = [
 _HOMES = {
     "AlarmOn": "aws.inference_alarm",
     "AlertTopic": "aws.alert_topic",
-    "ApiAuth": "aws.inference_http_api",
+    "ApiAuth": "aws.api_auth",
+    "ApiDomain": "aws.api_domain",
     "ConfigurationError": "validation",
     "CostTag": "aws.inference_budget",
     "EfsModelLoader": "aws.efs_model_loader",
@@ -90,6 +98,7 @@ _HOMES = {
     "InferenceHttpApi": "aws.inference_http_api",
     "InferenceModel": "model",
     "InferenceMonitoring": "aws.inference_monitoring",
+    "InferenceRestApi": "aws.inference_rest_api",
     "KeepWarm": "aws.keep_warm",
     "MLInferenceFunction": "aws.ml_inference_function",
     "ModelCacheExtension": "aws.model_cache_extension",
@@ -104,6 +113,7 @@ _HOMES = {
     "SmokeTest": "aws.smoke_test",
     "StoredModel": "stored_model",
     "TensorSpec": "model",
+    "UsagePlan": "aws.usage_plan",
     "WarmSchedule": "aws.provisioned_warm_pool",
     "WarmStrategy": "aws.warm_strategy",
 }

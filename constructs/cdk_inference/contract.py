@@ -21,6 +21,7 @@ PIPELINE: Final = "INFERENCE_PIPELINE"
 PORT: Final = "INFERENCE_PORT"
 MAX_QUEUE: Final = "INFERENCE_MAX_QUEUE"
 MAX_REQUEST_BYTES: Final = "INFERENCE_MAX_REQUEST_BYTES"
+PIPELINE: Final = "INFERENCE_PIPELINE"
 PROVIDERS: Final = "INFERENCE_PROVIDERS"
 RESPONSE_CACHE: Final = "INFERENCE_RESPONSE_CACHE"
 REQUEST_LOG: Final = "INFERENCE_REQUEST_LOG"
@@ -130,6 +131,26 @@ def model_uri(name: str) -> str:
 def stored_path(name: str, version: str) -> str:
     """Where a model's ONNX file is in a store, from its root; the other files are beside it."""
     return f"{name}/{version}/{MODEL_FILE}"
+
+
+def predict_path(name: str) -> str:
+    """Where the simple form is served for the model ``name``, beside the default path."""
+    return f"/models/{name}/predict"
+
+
+def infer_path(name: str) -> str:
+    """Where the Open Inference Protocol has inferences of the model ``name``."""
+    return f"{metadata_path(name)}/infer"
+
+
+def ready_path(name: str) -> str:
+    """Where the Open Inference Protocol tells whether the model ``name`` answers."""
+    return f"{metadata_path(name)}/ready"
+
+
+def metadata_path(name: str) -> str:
+    """Where the Open Inference Protocol tells the signature of the model ``name``."""
+    return f"/v2/models/{name}"
 
 
 def warm_up_event(hold_ms: int) -> dict[str, object]:

@@ -85,10 +85,10 @@ LAMBDA_SCALING_UTILIZATION: Final = (0.1, 0.9)
 # https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html
 KEEP_WARM_ENVIRONMENTS: Final = Limit(1, 40, "environments")
 
+# How long API Gateway waits for an answer. A regional REST API's limit can be raised on request:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
-HTTP_API_TIMEOUT_SECONDS: Final = 30
-# Unless it is told another one.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+HTTP_API_TIMEOUT_SECONDS: Final = 30
 REST_API_TIMEOUT_SECONDS: Final = 29
 
 # A queue's visibility timeout: what it is unless told, and how many of a function's timeouts AWS

@@ -118,7 +118,7 @@ def test_the_url_has_the_path(stack: Stack) -> None:
 
 
 def test_grant_invoke_needs_iam(stack: Stack) -> None:
-    with pytest.raises(RuntimeError, match="IAM"):
+    with pytest.raises(ConfigurationError, match=r"ApiAuth\.iam"):
         new_api(stack, auth=ApiAuth.public()).grant_invoke(iam.AccountRootPrincipal())
 
 
@@ -132,11 +132,11 @@ def test_what_is_no_path_of_its_own_is_refused(stack: Stack, path: str) -> None:
 
 @given(st.lists(st.from_regex(r"[A-Za-z0-9._~-]+", fullmatch=True), min_size=1, max_size=3))
 def test_any_unreserved_path_is_allowed(names: list[str]) -> None:
-    from cdk_inference.aws.inference_http_api import _check_path
+    from cdk_inference.aws.api_routes import check_path
     from cdk_inference.validation import Problems
 
     problems = Problems("Stack/Api")
-    _check_path("/" + "/".join(names), problems)
+    check_path("/" + "/".join(names), problems)
     if names != ["health"]:
         problems.raise_if_any()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Size
 from aws_cdk import aws_iam as iam
@@ -13,7 +13,8 @@ from aws_cdk import aws_logs as logs
 from cdk_inference.aws.environment import function_environment
 from cdk_inference.aws.imported_inference_function import ImportedInferenceFunction
 from cdk_inference.aws.inference_function import InferenceFunction
-from cdk_inference.aws.inference_http_api import ApiAuth, InferenceHttpApi
+from cdk_inference.aws.inference_http_api import InferenceHttpApi
+from cdk_inference.aws.inference_rest_api import InferenceRestApi
 from cdk_inference.aws.initialization import warn_of_long_init
 from cdk_inference.aws.memory import check_memory, default_memory_mb, warn_of_tight_memory
 from cdk_inference.aws.model_source import ModelSource
@@ -31,12 +32,13 @@ from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.aws.synth_checks import CompleteFunction
 from cdk_inference.aws.tokens import are_known
 from cdk_inference.aws.warm_strategy import WarmStrategy
-from cdk_inference.contract import DEFAULT_PREDICT_PATH, PREDICT_PATH
+from cdk_inference.contract import CORS_ORIGINS, DEFAULT_PREDICT_PATH, PIPELINE, PREDICT_PATH
 from cdk_inference.limits import (
     LAMBDA_DEFAULT_PYTHON,
     LAMBDA_EPHEMERAL_STORAGE,
     LAMBDA_PYTHON_VERSIONS,
     LAMBDA_TIMEOUT,
+    REST_API_TIMEOUT_SECONDS,
 )
 from cdk_inference.model import InferenceModel
 from cdk_inference.validation import Problems
@@ -44,11 +46,12 @@ from cdk_inference.validation import Problems
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aws_cdk import aws_apigatewayv2 as apigwv2
     from aws_cdk import aws_ec2 as ec2
 
     from cdk_inference.aws.gradual_release import GradualRelease
+    from cdk_inference.aws.http_front import HttpApiOptions
     from cdk_inference.aws.model_source import AnyModel
+    from cdk_inference.aws.rest_front import RestApiOptions
     from constructs import Construct
 
 
@@ -74,7 +77,8 @@ class MLInferenceFunction(InferenceFunction):
         memory_size: 128 to 10,240 MB; a whole vCPU comes with each 1,769 MB. Default: 3.5 times
             the model's size plus 256 MB, and no less than 1,769 MB (:mod:`cdk_inference.memory` has
             the measurements).
-        timeout: 1 to 900 seconds. Default: 30 seconds, as long as API Gateway waits.
+        timeout: 1 to 900 seconds. Default: 29 seconds, as long as any API of API Gateway
+            waits.
         architecture: Default: x86_64. ARM_64 costs a fifth less for a second, but compare the
             latency of your own model first; these constructs were not yet tried on Graviton.
         python_version: ``3.11`` to ``3.14``. Default: 3.13.
@@ -106,11 +110,12 @@ class MLInferenceFunction(InferenceFunction):
         model_source: as given, or baked.
         network: the VPC and its subnets; ``None`` outside of any.
         memory_size: as given, or chosen.
-        timeout: as given, or 30 seconds.
+        timeout: as given, or 29 seconds.
         python_version: as given, or Lambda's default here.
         ephemeral_storage: as given, or 512 MB.
         reserved_concurrency: as given.
         warm_strategy: as given.
+        has_pipeline: whether ``environment`` puts code of yours around the model.
         warm_capacity: what keeps environments warm, made by ``warm_strategy`` or later; ``None``
             while nothing does.
         release: what takes callers from one version to the next; ``None`` while nothing does, and
@@ -139,6 +144,7 @@ class MLInferenceFunction(InferenceFunction):
     python_version: Final[str]
     ephemeral_storage: Final[Size]
     release: GradualRelease | None
+    has_pipeline: Final[bool]
 
     def __init__(
         self,
@@ -168,11 +174,13 @@ class MLInferenceFunction(InferenceFunction):
         self.model_source = source = model_source or ModelSource.baked()
         self.network = source.network or (Network(vpc, vpc_subnets) if vpc else None)
         self.memory_size = memory_size or Size.mebibytes(default_memory_mb(model.size_bytes))
-        self.timeout = timeout or Duration.seconds(30)
+        self.timeout = timeout or Duration.seconds(REST_API_TIMEOUT_SECONDS)
         self.reserved_concurrency = reserved_concurrency
         self.warm_strategy = warm_strategy or WarmStrategy.none()
+        self.has_pipeline = PIPELINE in (environment or {})
         self.warm_capacity = None
         self.release = None
+        self._predict_path: str | None = None
         architecture = architecture or lambda_.Architecture.X86_64
         self.python_version = python_version
         packaged = model if source.is_baked and isinstance(model, InferenceModel) else None
@@ -320,13 +328,7 @@ class MLInferenceFunction(InferenceFunction):
         )
 
     def add_http_api(
-        self,
-        path: str = DEFAULT_PREDICT_PATH,
-        *,
-        auth: ApiAuth | None = None,
-        cors: apigwv2.CorsPreflightOptions | None = None,
-        throttle: apigwv2.ThrottleSettings | None = None,
-        log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
+        self, path: str = DEFAULT_PREDICT_PATH, **options: Unpack[HttpApiOptions]
     ) -> InferenceHttpApi:
         """Put an HTTP API in front of the alias; a function has at most one.
 
@@ -343,14 +345,53 @@ class MLInferenceFunction(InferenceFunction):
             "HttpApi",
             handler=self.alias,
             path=path,
-            auth=auth,
-            cors=cors,
-            throttle=throttle,
-            log_retention=log_retention,
+            model=self.model,
+            has_pipeline=self.has_pipeline,
+            **options,
         )
+        self._serve_at(path)
+        return api
+
+    def add_rest_api(
+        self, path: str = DEFAULT_PREDICT_PATH, **options: Unpack[RestApiOptions]
+    ) -> InferenceRestApi:
+        """Put a REST API in front of the alias; a function has at most one.
+
+        Args and defaults: as :class:`InferenceRestApi`.
+
+        Raises:
+            ConfigurationError: as :class:`InferenceRestApi`.
+
+        Example:
+            >>> function.add_rest_api(web_acl_arn=acl.attr_arn).url
+        """
+        api = InferenceRestApi(
+            self,
+            "RestApi",
+            handler=self.alias,
+            path=path,
+            model=self.model,
+            has_pipeline=self.has_pipeline,
+            **options,
+        )
+        self._serve_at(path)
+        if origins := options.get("cors_origins"):
+            self.function.add_environment(CORS_ORIGINS, ",".join(origins))
+        return api
+
+    def _serve_at(self, path: str) -> None:
+        """Tell the runtime the path of an API; both of a function have the same."""
+        if self._predict_path not in (None, path):
+            problems = Problems(self.node.path)
+            problems.add(
+                f"path is {path!r}",
+                allowed=f"the function answers at {self._predict_path!r} for its other API",
+                remedy="give both APIs the same path",
+            )
+            problems.raise_if_any()
+        self._predict_path = path
         if path != DEFAULT_PREDICT_PATH:
             self.function.add_environment(PREDICT_PATH, path)
-        return api
 
 
 def _check_timeout(timeout: Duration, problems: Problems) -> None:

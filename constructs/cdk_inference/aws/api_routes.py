@@ -1,0 +1,123 @@
+"""The paths of an API in front of functions that serve models."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cdk_inference.contract import HEALTH_PATH, infer_path, metadata_path, ready_path
+from cdk_inference.contract import predict_path as path_by_name
+from cdk_inference.request_schema import infer_schema, predict_schema
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_lambda as lambda_
+
+    from cdk_inference.aws.model_source import AnyModel
+    from cdk_inference.request_schema import Schema
+    from cdk_inference.validation import Problems
+
+# Letters, digits and what else RFC 3986 allows in a path unescaped, without API Gateway's own {}.
+_PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
+
+@dataclass(frozen=True)
+class ApiRoute:
+    """One method on one path, and the function that answers it.
+
+    Attributes:
+        id: the construct id of what is made for it.
+        method: in capitals.
+        path: from the API's root.
+        handler: answers.
+        summary: what it does, in a few words.
+        schema: of the request's JSON; ``None`` without a body, or where anything goes.
+        has_binary_form: whether requests and answers may be raw bytes instead.
+    """
+
+    id: str
+    method: str
+    path: str
+    handler: lambda_.IFunction
+    summary: str
+    schema: Schema | None = None
+    has_binary_form: bool = False
+
+
+def routes_of_one(
+    handler: lambda_.IFunction, path: str, model: AnyModel | None, *, has_pipeline: bool = False
+) -> list[ApiRoute]:
+    """Those of a function by itself: its predictions, its health and, where its model is known,
+    those of the Open Inference Protocol.
+
+    Args:
+        handler: the function.
+        path: where it answers predictions in the simple form.
+        model: what it serves.
+        has_pipeline: whether code of the user's reads its requests.
+    """
+    schema = None if model is None or has_pipeline else predict_schema(model)
+    routes = [
+        ApiRoute("PredictRoute", "POST", path, handler, "A prediction", schema),
+        ApiRoute("HealthRoute", "GET", HEALTH_PATH, handler, "Who is here: model and version"),
+    ]
+    return routes if model is None else [*routes, *_protocol("", handler, model)]
+
+
+def routes_by_name(
+    prefix: str, handler: lambda_.IFunction, model: AnyModel, *, has_pipeline: bool = False
+) -> list[ApiRoute]:
+    """Those of one function of several, with the model's name in each.
+
+    Args:
+        prefix: of the construct ids.
+        handler: the function.
+        model: what it serves.
+        has_pipeline: as above.
+    """
+    schema = None if has_pipeline else predict_schema(model)
+    path = path_by_name(model.name)
+    summary = f"A prediction of {model.name}"
+    predict = ApiRoute(f"{prefix}PredictRoute", "POST", path, handler, summary, schema)
+    return [predict, *_protocol(prefix, handler, model)]
+
+
+def check_path(path: str, problems: Problems) -> None:
+    """Record a problem unless predictions can have ``path`` of an API."""
+    if not _PATH.fullmatch(path):
+        problems.add(
+            f"path is {path!r}",
+            allowed="allowed are names of letters, digits, '.', '_', '~' and '-', each after a '/'",
+            remedy="give one such as '/predict'",
+        )
+    if path == HEALTH_PATH:
+        problems.add(
+            f"path is {path!r}",
+            allowed="that tells whether the function is up",
+            remedy="give another one such as '/predict'",
+        )
+
+
+def _protocol(prefix: str, handler: lambda_.IFunction, model: AnyModel) -> list[ApiRoute]:
+    name = model.name
+    return [
+        ApiRoute(
+            f"{prefix}InferRoute",
+            "POST",
+            infer_path(name),
+            handler,
+            f"An inference of {name}, Open Inference Protocol",
+            infer_schema(),
+            has_binary_form=True,
+        ),
+        ApiRoute(
+            f"{prefix}MetadataRoute",
+            "GET",
+            metadata_path(name),
+            handler,
+            f"The signature of {name}",
+        ),
+        ApiRoute(
+            f"{prefix}ReadyRoute", "GET", ready_path(name), handler, f"Whether {name} answers"
+        ),
+    ]
