@@ -17,6 +17,7 @@ from stacks.cloud_run_models import CloudRunModelsStack
 from stacks.digits import DigitsStack
 from stacks.model_stores import EfsModelStack, S3FilesModelStack, S3ModelStack
 from stacks.monitored import MonitoredStack
+from stacks.power_tuning import PowerTuningStack
 from stacks.releases import GradualReleaseStack
 from stacks.warm import KeepWarmStack, ProvisionedStack, SnapStartStack
 
@@ -32,6 +33,7 @@ for stack in (
     MonitoredStack,
     BudgetedStack,
     GradualReleaseStack,
+    PowerTuningStack,
 ):
     stack(aws, stack.__name__)
 aws.synth()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cdk_inference.aws.monitored_function import FunctionFacts
     from cdk_inference.aws.network import PrivateNetwork
     from cdk_inference.aws.packaging import Packaging
+    from cdk_inference.aws.power_tuning import PowerTuning
     from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool, WarmSchedule
     from cdk_inference.aws.readiness_checks import ReadinessChecks
     from cdk_inference.aws.s3_files_model_store import S3FilesModelStore
@@ -68,6 +69,7 @@ __all__ = [
     "ModelSource",
     "Packaging",
     "PackagingError",
+    "PowerTuning",
     "PrivateNetwork",
     "ProvisionedWarmPool",
     "ReadinessChecks",
@@ -105,6 +107,7 @@ _HOMES = {
     "ModelSource": "aws.model_source",
     "Packaging": "aws.packaging",
     "PackagingError": "errors",
+    "PowerTuning": "aws.power_tuning",
     "PrivateNetwork": "aws.network",
     "ProvisionedWarmPool": "aws.provisioned_warm_pool",
     "ReadinessChecks": "aws.readiness_checks",

@@ -123,6 +123,17 @@ def test_an_alarm_on_metric_math_goes_and_a_plain_one_stays() -> None:
     assert omissions == [Omission("Math", alarm)]
 
 
+def test_the_serverless_transform_goes_with_what_takes_it() -> None:
+    tuning = {"Type": "AWS::Serverless::Application", "Properties": {}}
+    transformed = template(Tuning=tuning, Function=function())
+    kept, omissions = without_unsupported(
+        {**transformed, "Transform": "AWS::Serverless-2016-10-31"}, KNOWN
+    )
+
+    assert kept == {"Resources": {"Function": function()}, "Outputs": {}}
+    assert omissions == [Omission("Tuning", "AWS::Serverless::Application")]
+
+
 NAMES = [f"R{number}" for number in range(6)]
 REFERENCES = st.sampled_from(NAMES).flatmap(
     lambda name: st.sampled_from(

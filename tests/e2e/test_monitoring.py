@@ -32,4 +32,9 @@ def test_alarms_go_to_the_topic(deployment: Deployment) -> None:
 
 def test_what_the_emulator_does_not_know_is_left_out(deployment: Deployment) -> None:
     unknown = {omission.type for omission in deployment.left_out if not omission.needs}
-    assert unknown >= {"AWS::CloudWatch::Alarm", "AWS::Logs::QueryDefinition"}
+    assert unknown >= {
+        "AWS::Budgets::Budget",
+        "AWS::CloudWatch::Alarm",
+        "AWS::Logs::QueryDefinition",
+        "AWS::Serverless::Application",
+    }

@@ -14,6 +14,8 @@ Template = Mapping[str, Any]
 # Resources of a type that it knows, which it refuses with such a property.
 _UNKNOWN_PROPERTIES: Final = {"AWS::CloudWatch::Alarm": {"Metrics"}}
 
+_SERVERLESS: Final = "AWS::Serverless-2016-10-31"
+
 
 @dataclass(frozen=True)
 class Omission:
@@ -74,6 +76,9 @@ def without_unsupported(
         },
         "Outputs": {name: output for name, output in outputs.items() if name not in lost},
     }
+    # Only resources of types AWS::Serverless::… take it, and they are unknown.
+    if kept.get("Transform") == _SERVERLESS:
+        del kept["Transform"]
     return kept, [*omissions, *omitted_outputs]
 
 
