@@ -51,8 +51,10 @@ def request(stack: Stack, output: str = "TuneCommand") -> dict[str, Any]:
     return found
 
 
-def test_minimal_template(tune: NewTuning, stack: Stack, snapshot: SnapshotAssertion) -> None:
-    tune()
+def test_template(stack: Stack, snapshot: SnapshotAssertion) -> None:
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:elsewhere:live"
+    theirs = MLInferenceFunction.from_alias_arn(stack, "Theirs", arn)
+    PowerTuning(stack, "Tuning", function=theirs, payload={"features": [1.0]})
     synthesize(stack)
     assert stable_template(stack) == snapshot(extension_class=JSONSnapshotExtension)
 
