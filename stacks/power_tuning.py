@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from aws_cdk import Stack
 from cdk_inference import InferenceModel, MLInferenceFunction, Packaging, PowerTuning
 
+from stacks.demonstration import demonstrate
+
 if TYPE_CHECKING:
     from constructs import Construct
 
@@ -24,6 +26,7 @@ class PowerTuningStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
+        demonstrate(self)
         function = MLInferenceFunction(
             self,
             "Digits",

@@ -87,22 +87,21 @@ def titles(stack: Stack) -> list[str]:
     return [widget["properties"]["title"] for widget in dashboard(stack)]
 
 
-def test_minimal_template(
-    monitor: NewMonitoring, stack: Stack, snapshot: SnapshotAssertion
-) -> None:
-    monitor()
+def test_minimal_template(stack: Stack, snapshot: SnapshotAssertion) -> None:
+    InferenceMonitoring(stack, "Monitoring", function=imported(stack))
     synthesize(stack)
     assert stable_template(stack) == snapshot(extension_class=JSONSnapshotExtension)
 
 
-def test_maximal_template(model: InferenceModel, snapshot: SnapshotAssertion) -> None:
+def test_maximal_template(snapshot: SnapshotAssertion) -> None:
     stack = new_stack(RECOMMENDED_FLAGS)
-    function = MLInferenceFunction(
+    function = MLInferenceFunction.from_alias_arn(
         stack,
-        "Scale",
-        model=model,
+        "Theirs",
+        "arn:aws:lambda:us-east-1:123456789012:function:elsewhere:live",
+        timeout=Duration.seconds(30),
+        memory_size=Size.mebibytes(1769),
         reserved_concurrency=20,
-        warm_strategy=WarmStrategy.provisioned(min=1, max=10),
     )
     InferenceMonitoring(
         stack,
