@@ -15,6 +15,7 @@ from stacks.cloud_run_batch import CloudRunBatchStack
 from stacks.cloud_run_edge import CloudRunEdgeStack
 from stacks.cloud_run_models import CloudRunModelsStack
 from stacks.digits import DigitsStack
+from stacks.function_url import FunctionUrlStack
 from stacks.model_stores import EfsModelStack, S3FilesModelStack, S3ModelStack
 from stacks.monitored import MonitoredStack
 from stacks.power_tuning import PowerTuningStack
@@ -24,6 +25,7 @@ from stacks.warm import KeepWarmStack, ProvisionedStack, SnapStartStack
 aws = cdk.App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
 for stack in (
     DigitsStack,
+    FunctionUrlStack,
     SnapStartStack,
     ProvisionedStack,
     KeepWarmStack,

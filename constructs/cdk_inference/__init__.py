@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cdk_inference.aws.inference_alarm import AlarmOn, InferenceAlarm
     from cdk_inference.aws.inference_budget import CostTag, InferenceBudget
     from cdk_inference.aws.inference_function import InferenceFunction
+    from cdk_inference.aws.inference_function_url import InferenceFunctionUrl
     from cdk_inference.aws.inference_http_api import InferenceHttpApi
     from cdk_inference.aws.inference_monitoring import InferenceMonitoring
     from cdk_inference.aws.inference_rest_api import InferenceRestApi
@@ -59,6 +60,7 @@ __all__ = [
     "InferenceAlarm",
     "InferenceBudget",
     "InferenceFunction",
+    "InferenceFunctionUrl",
     "InferenceHttpApi",
     "InferenceModel",
     "InferenceMonitoring",
@@ -97,6 +99,7 @@ _HOMES = {
     "InferenceAlarm": "aws.inference_alarm",
     "InferenceBudget": "aws.inference_budget",
     "InferenceFunction": "aws.inference_function",
+    "InferenceFunctionUrl": "aws.inference_function_url",
     "InferenceHttpApi": "aws.inference_http_api",
     "InferenceModel": "model",
     "InferenceMonitoring": "aws.inference_monitoring",

@@ -32,6 +32,14 @@ def assert_close(prediction: dict[str, Any], probabilities: np.ndarray) -> None:
     np.testing.assert_allclose(answered, probabilities, rtol=1e-5, atol=1e-7)
 
 
+def test_a_functions_own_url_reads_a_digit(deployment: Deployment) -> None:
+    target = "FunctionUrlStack.AddressedFunctionUrl/predict"
+    reply = ask(deployment.emulator, {"features": SAMPLES[3]["pixels"]}, target)
+
+    assert reply.status == 200, reply.body
+    assert reply.json()["predictions"]["label"] == SAMPLES[3]["label"]
+
+
 def test_every_digit_is_read_right(deployment: Deployment, expected: list[np.ndarray]) -> None:
     for sample, probabilities in zip(SAMPLES, expected, strict=True):
         reply = ask(deployment.emulator, {"features": sample["pixels"]})

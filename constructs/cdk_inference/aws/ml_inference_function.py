@@ -13,6 +13,7 @@ from aws_cdk import aws_logs as logs
 from cdk_inference.aws.environment import function_environment
 from cdk_inference.aws.imported_inference_function import ImportedInferenceFunction
 from cdk_inference.aws.inference_function import InferenceFunction
+from cdk_inference.aws.inference_function_url import InferenceFunctionUrl
 from cdk_inference.aws.inference_http_api import InferenceHttpApi
 from cdk_inference.aws.inference_rest_api import InferenceRestApi
 from cdk_inference.aws.initialization import warn_of_long_init
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from aws_cdk import aws_ec2 as ec2
 
+    from cdk_inference.aws.api_auth import ApiAuth
     from cdk_inference.aws.gradual_release import GradualRelease
     from cdk_inference.aws.http_front import HttpApiOptions
     from cdk_inference.aws.model_source import AnyModel
@@ -378,6 +380,27 @@ class MLInferenceFunction(InferenceFunction):
         if origins := options.get("cors_origins"):
             self.function.add_environment(CORS_ORIGINS, ",".join(origins))
         return api
+
+    def add_function_url(
+        self,
+        *,
+        auth: ApiAuth | None = None,
+        invoke_mode: lambda_.InvokeMode = lambda_.InvokeMode.BUFFERED,
+        cors: lambda_.FunctionUrlCorsOptions | None = None,
+    ) -> InferenceFunctionUrl:
+        """Give the alias a URL of its own, without an API in front; a function has at most one.
+
+        Args and defaults: as :class:`InferenceFunctionUrl`.
+
+        Raises:
+            ConfigurationError: as :class:`InferenceFunctionUrl`.
+
+        Example:
+            >>> function.add_function_url(invoke_mode=lambda_.InvokeMode.RESPONSE_STREAM).url
+        """
+        return InferenceFunctionUrl(
+            self, "FunctionUrl", function=self, auth=auth, invoke_mode=invoke_mode, cors=cors
+        )
 
     def _serve_at(self, path: str) -> None:
         """Tell the runtime the path of an API; both of a function have the same."""
