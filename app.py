@@ -14,6 +14,7 @@ from stacks.cloud_run import CloudRunGpuStack, CloudRunStack
 from stacks.cloud_run_batch import CloudRunBatchStack
 from stacks.cloud_run_edge import CloudRunEdgeStack
 from stacks.cloud_run_models import CloudRunModelsStack
+from stacks.cloud_run_monitored import CloudRunMonitoredStack
 from stacks.digits import DigitsStack
 from stacks.function_url import FunctionUrlStack
 from stacks.model_stores import EfsModelStack, S3FilesModelStack, S3ModelStack
@@ -47,6 +48,7 @@ for stack in (
     CloudRunModelsStack,
     CloudRunEdgeStack,
     CloudRunBatchStack,
+    CloudRunMonitoredStack,
 ):
     stack(google_cloud, stack.__name__)
 google_cloud.synth()

@@ -203,6 +203,18 @@ CLOUD_ARMOR_INTERVALS: Final = (
 # https://cloud.google.com/cdn/docs/caching#cache-modes
 CLOUD_CDN_AGE: Final = Limit(1, 31_622_400, "seconds", "Cloud CDN")
 
+# Cloud Monitoring and Logging: https://cloud.google.com/monitoring/quotas,
+# https://cloud.google.com/logging/quotas,
+# https://cloud.google.com/monitoring/api/ref_v3/rest/v3/services.serviceLevelObjectives
+CLOUD_MONITORING_WINDOW: Final = Limit(1, 24 * 60, "minutes", "Cloud Monitoring")
+CLOUD_MONITORING_SLO_DAYS: Final = Limit(1, 30, "days", "Cloud Monitoring")
+CLOUD_MONITORING_SLO_PERCENT: Final = 99.99
+GOOGLE_MONITORED_SERVICE_LENGTH: Final = 63
+GOOGLE_LOG_METRIC_NAME_LENGTH: Final = 100
+
+# https://cloud.google.com/billing/docs/how-to/budgets-notification-recipients
+GOOGLE_BUDGET_CHANNELS: Final = 5
+
 # https://cloud.google.com/functions/docs/runtime-support#python
 CLOUD_FUNCTION_PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13")
 CLOUD_FUNCTION_DEFAULT_PYTHON: Final = "3.13"

@@ -63,6 +63,7 @@ def test_the_same_call_synthesizes_google_cloud(assembly: Path) -> None:
         "CloudRunModelsStack",
         "CloudRunEdgeStack",
         "CloudRunBatchStack",
+        "CloudRunMonitoredStack",
     }
     for stack in manifest["stacks"].values():
         document = json.loads((assembly / "cdktf.out" / stack["synthesizedStackPath"]).read_text())

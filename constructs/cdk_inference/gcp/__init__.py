@@ -23,18 +23,25 @@ if TYPE_CHECKING:
     from cdk_inference.gcp.cloud_run_service import CloudRunService
     from cdk_inference.gcp.edge_protection import EdgeProtection, RateLimit, WafRule
     from cdk_inference.gcp.gpu import Gpu, TensorRt
+    from cdk_inference.gcp.mail_channels import MailChannels
     from cdk_inference.gcp.model_bucket import ModelBucket
     from cdk_inference.gcp.model_source import ModelSource
     from cdk_inference.gcp.network import Egress, Ingress, VpcAccess
     from cdk_inference.gcp.precomputed_predictions import PrecomputedPredictions
     from cdk_inference.gcp.runtime_image_repository import RuntimeImageRepository
     from cdk_inference.gcp.secret import Secret
+    from cdk_inference.gcp.service_alert import AlertOn, ServiceAlert
+    from cdk_inference.gcp.service_budget import ServiceBudget
     from cdk_inference.gcp.service_edge import ServiceEdge
+    from cdk_inference.gcp.service_monitoring import ServiceMonitoring
+    from cdk_inference.gcp.service_objective import ServiceObjective
     from cdk_inference.gcp.startup_probe import StartupProbe
     from cdk_inference.gcp.traffic import TrafficShare
     from cdk_inference.gcp.volume import Medium
+    from cdk_inference.gcp.watched_service import WatchedService
 
 __all__ = [
+    "AlertOn",
     "BatchTasks",
     "Bindings",
     "CloudFunctionService",
@@ -45,6 +52,7 @@ __all__ = [
     "Egress",
     "Gpu",
     "Ingress",
+    "MailChannels",
     "Medium",
     "ModelBucket",
     "ModelSource",
@@ -52,15 +60,21 @@ __all__ = [
     "RateLimit",
     "RuntimeImageRepository",
     "Secret",
+    "ServiceAlert",
+    "ServiceBudget",
     "ServiceEdge",
+    "ServiceMonitoring",
+    "ServiceObjective",
     "StartupProbe",
     "TensorRt",
     "TrafficShare",
     "VpcAccess",
     "WafRule",
+    "WatchedService",
 ]
 
 _HOMES = {
+    "AlertOn": "service_alert",
     "BatchTasks": "batch_tasks",
     "Bindings": "bindings",
     "CloudFunctionService": "cloud_function_service",
@@ -71,6 +85,7 @@ _HOMES = {
     "Egress": "network",
     "Gpu": "gpu",
     "Ingress": "network",
+    "MailChannels": "mail_channels",
     "Medium": "volume",
     "ModelBucket": "model_bucket",
     "ModelSource": "model_source",
@@ -78,12 +93,17 @@ _HOMES = {
     "RateLimit": "edge_protection",
     "RuntimeImageRepository": "runtime_image_repository",
     "Secret": "secret",
+    "ServiceAlert": "service_alert",
+    "ServiceBudget": "service_budget",
     "ServiceEdge": "service_edge",
+    "ServiceMonitoring": "service_monitoring",
+    "ServiceObjective": "service_objective",
     "StartupProbe": "startup_probe",
     "TensorRt": "gpu",
     "TrafficShare": "traffic",
     "VpcAccess": "network",
     "WafRule": "edge_protection",
+    "WatchedService": "watched_service",
 }
 
 

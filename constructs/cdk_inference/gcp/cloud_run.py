@@ -111,6 +111,9 @@ class CloudRun(Construct):
     model: Final[InferenceModel]
     region: Final[str]
     ingress: Final[Ingress]
+    machine: Final[Machine]
+    scaling: Final[Scaling]
+    startup_probe: Final[StartupProbe]
     url: Final[str]
 
     def __init__(
@@ -153,6 +156,7 @@ class CloudRun(Construct):
         concurrency = default_concurrency(machine.cpu) if concurrency is None else concurrency
         scaling = Scaling(min_instances, max_instances, concurrency, timeout)
         startup_probe = startup_probe or StartupProbe.for_model(model.size_bytes)
+        self.machine, self.scaling, self.startup_probe = machine, scaling, startup_probe
         volumes = [*source.volumes(model), *volumes]
         model_variables = {**model_environment(model, source), **source.cache_environment}
         own_environment = {**model_variables, **(machine_environment or {})}

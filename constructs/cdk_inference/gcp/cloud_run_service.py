@@ -42,6 +42,9 @@ class CloudRunService(CloudRun):
         model: what it serves.
         region: where.
         ingress: from where it is reached.
+        machine: what an instance has.
+        scaling: how many run, and what each takes.
+        startup_probe: how long an instance may take to start.
         url: of the service; predictions are posted to ``{url}/predict``.
 
     Raises:
