@@ -26,7 +26,7 @@ BASE = "localhost/base"
 # Without user namespaces and a network of their own, which build machines do not give.
 ISOLATION = ("--isolation", "chroot", "--network", "host")
 CERTIFICATES = "/etc/ssl/certs"
-COMMANDS = ("sh", "rm", "mkdir", "install")
+COMMANDS = ("sh", "find", "install", "mkdir", "rm", "touch")
 NOT_TO_COPY = shutil.ignore_patterns(
     "__pycache__", "config-*", "ensurepip", "idlelib", "lib2to3", "site-packages", "test",
     "tkinter", "turtledemo",
@@ -162,4 +162,4 @@ def libraries(files: Sequence[Path]) -> set[Path]:
 def _instruction(made_by: str) -> str:
     """The instruction of the Dockerfile, without what buildah adds."""
     found = re.search(r"#\(nop\) (COPY) \S+ in (\S+)|(RUN|COPY|ADD) .*", made_by)
-    return made_by if found is None else f"COPY {found[2]}" if found[1] else found[0]
+    return "the base" if found is None else f"COPY {found[2]}" if found[1] else found[0]
