@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
+import cdktn
 import pytest
 from cdk_inference import InferenceModel
 from cdk_inference.gcp import (
     Bindings,
     CloudFunctionService,
+    CloudRunBatchJob,
     CloudRunGpuService,
     CloudRunService,
+    Gpu,
     ModelSource,
     TensorRt,
 )
 from cdk_inference.gcp.testing import document
 from inference_runtime.settings import VARIABLES, Settings
 
+import stacks
 from tests.constructs.gcp.terraform import IMAGE, REGION, new_stack, only_resource
 from tests.constructs.synthesis import ROOT
 
 OURS = {variable.name for variable in VARIABLES}
+
+
+def terraform_stacks() -> list[type[Any]]:
+    """Every stack of the package ``stacks`` that is for Google Cloud."""
+    modules = [import_module(module.name) for module in iter_modules(stacks.__path__, "stacks.")]
+    return [
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and issubclass(value, cdktn.TerraformStack)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +55,27 @@ def variables(construct: Any, **options: Any) -> dict[str, str]:
     service = only_resource(stack, "google_cloud_run_v2_service")
     (container,) = service["template"]["containers"]
     return {one["name"]: one["value"] for one in container["env"]}
+
+
+def environments(value: Any) -> Iterator[dict[str, str]]:
+    """The plain variables of every container in a document."""
+    if isinstance(value, list):
+        for item in value:
+            yield from environments(item)
+    elif isinstance(value, dict):
+        if "env" in value:
+            yield {one["name"]: one["value"] for one in value["env"] if "value" in one}
+        for item in value.values():
+            yield from environments(item)
+
+
+@pytest.mark.parametrize("stack", terraform_stacks(), ids=lambda stack: stack.__name__)
+def test_whatever_a_reference_stack_sets_is_read(stack: Any) -> None:
+    synthesized = document(stack(cdktn.Testing.app(), stack.__name__))
+    for variables in environments(synthesized["resource"]):
+        ours = {name for name in variables if name.startswith(("INFERENCE_", "MODEL_"))}
+        assert ours <= OURS
+        Settings.read(variables)
 
 
 def test_a_service_on_cpus(model: InferenceModel) -> None:
@@ -69,6 +110,18 @@ def test_engines_of_tensorrt_are_kept_where_the_bucket_is(model: InferenceModel)
     assert settings.providers == ("tensorrt", "cuda", "cpu")
     assert settings.tensorrt_cache_dir == "/mnt/engines"
     assert settings.model_sha256 == model.sha256
+
+
+def test_a_job_on_gpus_does_not_work_without(model: InferenceModel) -> None:
+    stack = new_stack(Bindings.CDKTN)
+    folder = "gs://my-folder/requests/"
+    CloudRunBatchJob(
+        stack, "Job", model=model, image=IMAGE, region=REGION, input=folder, gpu=Gpu.L4
+    )
+    (given,) = environments(document(stack)["resource"])
+    settings = Settings.read(given)
+    assert settings.providers == ("cuda", "cpu")
+    assert settings.require_gpu
 
 
 def test_a_function(model: InferenceModel) -> None:

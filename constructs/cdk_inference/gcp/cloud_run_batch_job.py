@@ -11,14 +11,12 @@ from cdk_inference.contract import (
     BATCH_INPUT,
     BATCH_OUTPUT,
     MAX_REQUEST_BYTES,
-    PROVIDERS,
     REQUEST_LOG,
-    REQUIRE_GPU,
 )
 from cdk_inference.gcp.batch_tasks import BatchTasks
 from cdk_inference.gcp.bindings import bindings_of
 from cdk_inference.gcp.cloud_run import check_image
-from cdk_inference.gcp.environment import check_names, model_environment
+from cdk_inference.gcp.environment import check_names, gpu_environment, model_environment
 from cdk_inference.gcp.iam import grant_buckets, service_account
 from cdk_inference.gcp.machine import Machine
 from cdk_inference.gcp.model_source import ModelSource
@@ -124,7 +122,7 @@ class CloudRunBatchJob(Construct):
         self.output = output or _beside(input)
         own_environment = {
             **model_environment(model, source),
-            **({} if gpu is None else {PROVIDERS: "cuda,cpu", REQUIRE_GPU: "true"}),
+            **({} if gpu is None else gpu_environment(require=True)),
             BATCH_INPUT: input,
             BATCH_OUTPUT: self.output,
         }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Unpack
 
-from cdk_inference.contract import PROVIDERS, REQUIRE_GPU, TENSORRT_CACHE_DIR
+from cdk_inference.contract import TENSORRT_CACHE_DIR
 from cdk_inference.gcp.cloud_run import CloudRun, CloudRunOptions
+from cdk_inference.gcp.environment import gpu_environment
 from cdk_inference.gcp.gpu import Gpu, TensorRt
 from cdk_inference.gcp.machine import Machine
 from cdk_inference.gcp.volume import BucketVolume
@@ -79,10 +80,7 @@ class CloudRunGpuService(CloudRun):
             gpu=gpu,
             zonal_redundancy=zonal_redundancy,
         )
-        environment = {
-            PROVIDERS: "cuda,cpu" if tensorrt is None else "tensorrt,cuda,cpu",
-            REQUIRE_GPU: "on" if require_gpu else "off",
-        }
+        environment = gpu_environment(require=require_gpu, tensorrt=tensorrt is not None)
         volumes = []
         if tensorrt is not None and tensorrt.engine_bucket is not None:
             volumes.append(BucketVolume("engines", _ENGINE_FOLDER, tensorrt.engine_bucket))

@@ -9,6 +9,8 @@ from cdk_inference.contract import (
     MAX_REQUEST_BYTES,
     MODEL_NAME,
     MODEL_VERSION,
+    PROVIDERS,
+    REQUIRE_GPU,
     TIMEOUT_SECONDS,
 )
 from cdk_inference.limits import CLOUD_RUN_REQUEST_BYTES, CLOUD_RUN_RESERVED_ENVIRONMENT
@@ -28,6 +30,19 @@ def model_environment(model: InferenceModel, source: ModelSource) -> dict[str, s
         MODEL_NAME: model.name,
         MODEL_VERSION: model.version,
         **source.environment(model),
+    }
+
+
+def gpu_environment(*, require: bool, tensorrt: bool = False) -> dict[str, str]:
+    """What only the construct may set of an instance with a GPU.
+
+    Args:
+        require: whether it may not serve on its CPU.
+        tensorrt: whether TensorRT comes before CUDA.
+    """
+    return {
+        PROVIDERS: "tensorrt,cuda,cpu" if tensorrt else "cuda,cpu",
+        REQUIRE_GPU: "on" if require else "off",
     }
 
 

@@ -110,7 +110,7 @@ def test_one_task_at_a_time_has_a_gpu(stack: Any, model: InferenceModel) -> None
     assert task["gpu_zonal_redundancy_disabled"] is True
     limits = {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"}
     assert container(stack)["resources"]["limits"] == limits
-    assert environment(stack)["INFERENCE_REQUIRE_GPU"] == "true"
+    assert environment(stack)["INFERENCE_REQUIRE_GPU"] == "on"
 
 
 @pytest.mark.parametrize(
