@@ -401,6 +401,16 @@ VARIABLES: Final = (
         "The HTTP server's port, before any that a platform names. 0 picks a free one; without"
         " any of them it is 8080, which Amazon SageMaker and Vertex AI expect.",
     ),
+    Variable(
+        "INFERENCE_TLS_CERTIFICATE", "tls_certificate", _optional_path, "",
+        "a path that starts with /",
+        "The HTTP server's certificate, with those that it needs, in PEM; with it, the server"
+        " speaks TLS 1.2 or newer, and nothing else. Empty: plain HTTP, which is what platforms send.",
+    ),
+    Variable(
+        "INFERENCE_TLS_KEY", "tls_key", _optional_path, "", "a path that starts with /",
+        "The private key of INFERENCE_TLS_CERTIFICATE, in PEM. Empty: it is in the same file.",
+    ),
     Variable("PORT", "cloud_run_port", _port, "", _PORTS, "The port, set by Google Cloud Run."),
     Variable(
         "FUNCTIONS_CUSTOMHANDLER_PORT", "azure_functions_port", _port, "", _PORTS,
@@ -602,6 +612,8 @@ class Settings:
     traces: str
     host: str
     own_port: int | None
+    tls_certificate: str
+    tls_key: str
     cloud_run_port: int | None
     azure_functions_port: int | None
     vertex_port: int | None

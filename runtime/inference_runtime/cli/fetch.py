@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from inference_runtime.cli.options import MODEL, add_options, given
 from inference_runtime.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace, _SubParsersAction
-    from typing import Any, NoReturn
+    from typing import Any, Final, NoReturn
+
+_OPTIONS: Final = {"MODEL_URI": MODEL["MODEL_URI"]}
 
 _DESCRIPTION = """\
 Fetch the model that MODEL_URI names into INFERENCE_CACHE_DIR, whole and checked. A server with the
@@ -29,7 +32,7 @@ def add(subparsers: _SubParsersAction[Any]) -> None:
         description=_DESCRIPTION,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", dest="MODEL_URI", metavar="URI", help="which ($MODEL_URI)")
+    add_options(parser, _OPTIONS)
     parser.add_argument(
         "--stay",
         action="store_true",
@@ -48,8 +51,7 @@ def run(arguments: Namespace) -> None:
     """
     from inference_runtime.models import find_models
 
-    given = {"MODEL_URI": arguments.MODEL_URI} if arguments.MODEL_URI else {}
-    settings = Settings.read(arguments=given)
+    settings = Settings.read(arguments=given(arguments, _OPTIONS))
     settings.loads_models = False
     # As long as they are referred to, nobody else removes them from the cache.
     fetched = [model.fetch() for model in find_models(settings)]
