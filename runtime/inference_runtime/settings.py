@@ -405,7 +405,7 @@ VARIABLES: Final = (
         "INFERENCE_TLS_CERTIFICATE", "tls_certificate", _optional_path, "",
         "a path that starts with /",
         "The HTTP server's certificate, with those that it needs, in PEM; with it, the server"
-        " speaks TLS 1.2 or newer, and nothing else. Empty: plain HTTP, which is what platforms send.",
+        " speaks TLS 1.2 or newer, and nothing else. Empty: plain HTTP, as platforms send it.",
     ),
     Variable(
         "INFERENCE_TLS_KEY", "tls_key", _optional_path, "", "a path that starts with /",

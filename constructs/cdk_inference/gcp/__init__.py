@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cdk_inference.gcp.model_bucket import ModelBucket
     from cdk_inference.gcp.model_source import ModelSource
     from cdk_inference.gcp.network import Egress, Ingress, VpcAccess
+    from cdk_inference.gcp.nginx_sidecar import NginxSidecar, TlsToRuntime
     from cdk_inference.gcp.precomputed_predictions import PrecomputedPredictions
     from cdk_inference.gcp.runtime_image_repository import RuntimeImageRepository
     from cdk_inference.gcp.secret import Secret
@@ -56,6 +57,7 @@ __all__ = [
     "Medium",
     "ModelBucket",
     "ModelSource",
+    "NginxSidecar",
     "PrecomputedPredictions",
     "RateLimit",
     "RuntimeImageRepository",
@@ -67,6 +69,7 @@ __all__ = [
     "ServiceObjective",
     "StartupProbe",
     "TensorRt",
+    "TlsToRuntime",
     "TrafficShare",
     "VpcAccess",
     "WafRule",
@@ -89,6 +92,7 @@ _HOMES = {
     "Medium": "volume",
     "ModelBucket": "model_bucket",
     "ModelSource": "model_source",
+    "NginxSidecar": "nginx_sidecar",
     "PrecomputedPredictions": "precomputed_predictions",
     "RateLimit": "edge_protection",
     "RuntimeImageRepository": "runtime_image_repository",
@@ -100,6 +104,7 @@ _HOMES = {
     "ServiceObjective": "service_objective",
     "StartupProbe": "startup_probe",
     "TensorRt": "gpu",
+    "TlsToRuntime": "nginx_sidecar",
     "TrafficShare": "traffic",
     "VpcAccess": "network",
     "WafRule": "edge_protection",

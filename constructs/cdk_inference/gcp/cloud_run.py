@@ -21,6 +21,7 @@ from cdk_inference.gcp.naming import unique_name
 from cdk_inference.gcp.network import Ingress
 from cdk_inference.gcp.revision import Revision
 from cdk_inference.gcp.runtime_container import (
+    RUNTIME,
     check_loader,
     loader_container,
     runtime_container,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from cdk_inference.gcp.machine import Machine
     from cdk_inference.gcp.network import VpcAccess
+    from cdk_inference.gcp.nginx_sidecar import NginxSidecar
     from cdk_inference.gcp.secret import Secret
     from cdk_inference.gcp.traffic import TrafficShare
     from cdk_inference.gcp.volume import Volume
@@ -74,7 +76,8 @@ class CloudRunOptions(TypedDict, total=False):
         traffic: Default: everything to the newest revision.
         custom_audiences: URLs that callers' tokens may be for, beside the service's own.
         deletion_protection: whether Terraform refuses to delete the service. Default: it does.
-        port: where the container listens. Default: 8080.
+        port: where the container that gets requests listens. Default: 8080.
+        nginx: stands in front of the runtime. Default: nothing does.
     """
 
     name: str | None
@@ -92,6 +95,7 @@ class CloudRunOptions(TypedDict, total=False):
     custom_audiences: Sequence[str]
     deletion_protection: bool
     port: int
+    nginx: NginxSidecar | None
 
 
 class CloudRun(Construct):
@@ -143,6 +147,7 @@ class CloudRun(Construct):
         custom_audiences: Sequence[str] = (),
         deletion_protection: bool = True,
         port: int = DEFAULT_PORT,
+        nginx: NginxSidecar | None = None,
     ) -> None:
         super().__init__(scope, id)
         bindings = bindings_of(self)
@@ -157,9 +162,17 @@ class CloudRun(Construct):
         scaling = Scaling(min_instances, max_instances, concurrency, timeout)
         startup_probe = startup_probe or StartupProbe.for_model(model.size_bytes)
         self.machine, self.scaling, self.startup_probe = machine, scaling, startup_probe
-        volumes = [*source.volumes(model), *volumes]
+        volumes = [
+            *source.volumes(model),
+            *volumes,
+            *(nginx.runtime_volumes if nginx else []),
+        ]
         model_variables = {**model_environment(model, source), **source.cache_environment}
-        own_environment = {**model_variables, **(machine_environment or {})}
+        own_environment = {
+            **model_variables,
+            **(machine_environment or {}),
+            **(nginx.runtime_environment if nginx else {}),
+        }
 
         problems = Problems(self.node.path)
         if are_known(bindings, name):
@@ -175,11 +188,15 @@ class CloudRun(Construct):
         scaling.check(bindings, problems)
         startup_probe.check(problems)
         check_traffic(traffic, problems)
+        if nginx is not None:
+            nginx.check(scaling, problems)
         problems.raise_if_any()
 
         self.service_account = service_account(self, f"Serves the ONNX model {model.name}")
         grants = [
-            *grant_secrets(self, self.service_account, secrets),
+            *grant_secrets(
+                self, self.service_account, {**secrets, **(nginx.secrets if nginx else {})}
+            ),
             *grant_buckets(self, self.service_account, [source, *volumes]),
         ]
         containers = [
@@ -192,6 +209,7 @@ class CloudRun(Construct):
                 volumes=volumes,
                 startup_probe=startup_probe,
                 source=source,
+                nginx=nginx,
             )
         ]
         if source.has_loader:
@@ -202,6 +220,16 @@ class CloudRun(Construct):
                     model=model,
                     source=source,
                     environment=model_variables,
+                )
+            )
+        if nginx is not None:
+            containers.append(
+                nginx.container(
+                    machine=machine,
+                    scaling=scaling,
+                    port=port,
+                    startup_probe=startup_probe,
+                    after=RUNTIME,
                 )
             )
         revision = Revision(containers, machine, scaling, vpc, labels)
@@ -246,11 +274,11 @@ class CloudRun(Construct):
         grant_invoke(self, "Everyone", self.service, EVERYONE)
 
 
-def check_image(image: str, problems: Problems) -> None:
+def check_image(image: str, problems: Problems, name: str = "image") -> None:
     """Record a problem unless ``image`` names its content."""
     if not _IMAGE.fullmatch(image):
         problems.add(
-            f"image is {image!r}",
+            f"{name} is {image!r}",
             allowed="a tag can be moved to another image; only a digest names one for good",
             remedy="write it as in 'europe-west1-docker.pkg.dev/my-project/models/digits@sha256:…',"
             " which `docker push` prints, or have RuntimeImageRepository.build make it",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from cdk_inference.contract import LIVE_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
     from cdk_inference.gcp.secret import Secret
+    from cdk_inference.gcp.startup_probe import StartupProbe
     from cdk_inference.gcp.volume import Volume
 
 
@@ -28,6 +31,15 @@ class Check:
     period: int
     timeout: int
     failures: int
+
+    @classmethod
+    def of(cls, path: str | None, probe: StartupProbe) -> Check:
+        """As often, and for as long, as ``probe`` says."""
+        return cls(path, period=probe.period, timeout=probe.period, failures=probe.failures)
+
+
+# A process that does not answer for half a minute is ended.
+LIVENESS: Final = Check(LIVE_PATH, period=10, timeout=5, failures=3)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from cdk_inference.contract import FETCH_COMMAND, LIVE_PATH, PORT, READY_PATH, SERVE_COMMAND
-from cdk_inference.gcp.container import Check, Container
+from cdk_inference.contract import FETCH_COMMAND, PORT, READY_PATH, SERVE_COMMAND
+from cdk_inference.gcp.container import LIVENESS, Check, Container
 from cdk_inference.gcp.machine import least_cpu
+from cdk_inference.gcp.nginx_sidecar import RUNTIME_PORT
 from cdk_inference.gcp.startup_probe import StartupProbe
 from cdk_inference.limits import CLOUD_RUN_CPU_MEMORY_GIB, CLOUD_RUN_LEAST_MEMORY_MIB
 
@@ -16,17 +17,15 @@ if TYPE_CHECKING:
 
     from cdk_inference.gcp.machine import Machine
     from cdk_inference.gcp.model_source import ModelSource
+    from cdk_inference.gcp.nginx_sidecar import NginxSidecar
     from cdk_inference.gcp.secret import Secret
     from cdk_inference.gcp.volume import Volume
     from cdk_inference.model import InferenceModel
     from cdk_inference.validation import Problems
 
-_RUNTIME: Final = "runtime"
+RUNTIME: Final = "runtime"
 _LOADER: Final = "model-loader"
 _LOADER_PORT: Final = 8090
-
-# A process that does not answer for half a minute is ended.
-_LIVENESS: Final = Check(LIVE_PATH, period=10, timeout=5, failures=3)
 
 
 def runtime_container(
@@ -39,19 +38,25 @@ def runtime_container(
     volumes: Sequence[Volume],
     startup_probe: StartupProbe,
     source: ModelSource,
+    nginx: NginxSidecar | None,
 ) -> Container:
-    """The container that serves the model; the arguments are those of ``CloudRun``."""
+    """The container that serves the model; the arguments are those of ``CloudRun``.
+
+    Behind nginx, which starts when this one has, it is nginx that Cloud Run asks from then on; over
+    TLS, which Cloud Run's probes do not speak, nginx tells when the model is loaded, too.
+    """
+    is_encrypted = nginx is not None and nginx.tls is not None
     return Container(
-        name=_RUNTIME,
+        name=RUNTIME,
         image=image,
         command=SERVE_COMMAND,
         environment=environment,
         limits=machine.limits,
         cpu_idle=machine.cpu_idle,
-        port=port,
-        startup=_check(READY_PATH, startup_probe),
-        liveness=_LIVENESS,
-        has_ingress=True,
+        port=port if nginx is None else RUNTIME_PORT,
+        startup=Check.of(None if is_encrypted else READY_PATH, startup_probe),
+        liveness=LIVENESS if nginx is None else None,
+        has_ingress=nginx is None,
         secrets=secrets,
         volumes=volumes,
         after=[_LOADER] if source.has_loader else [],
@@ -86,7 +91,7 @@ def loader_container(
         limits={"cpu": str(least_cpu(memory)), "memory": memory},
         cpu_idle=machine.cpu_idle,
         port=_LOADER_PORT,
-        startup=_check(None, StartupProbe.for_model(model.size_bytes)),
+        startup=Check.of(None, StartupProbe.for_model(model.size_bytes)),
         volumes=source.volumes(model),
     )
 
@@ -107,7 +112,3 @@ def _loader_memory_mib(model: InferenceModel, source: ModelSource) -> int:
     """What a fetch takes, and the file where it is kept in memory, in whole 256 MiB."""
     needed = CLOUD_RUN_LEAST_MEMORY_MIB + source.loader_memory_mib(model)
     return ceil(needed / 256) * 256
-
-
-def _check(path: str | None, probe: StartupProbe) -> Check:
-    return Check(path, period=probe.period, timeout=probe.period, failures=probe.failures)

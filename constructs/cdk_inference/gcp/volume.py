@@ -11,6 +11,7 @@ from cdk_inference.limits import CLOUD_RUN_DISK_MIB
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from cdk_inference.gcp.secret import Secret
     from cdk_inference.validation import Problems
 
 # The user that the images of runtime/images/ run as.
@@ -155,6 +156,40 @@ class ModelVolume:
             bucket=self.bucket, read_only=True, **options
         )
         return run.CloudRunV2ServiceTemplateVolumes(name=self.name, gcs=mounted)
+
+
+@dataclass(frozen=True)
+class SecretVolume:
+    """A version of a secret, as a file.
+
+    Attributes:
+        name: in the service.
+        path: of the folder.
+        secret: the version.
+        file_name: in the folder.
+    """
+
+    name: str
+    path: str
+    secret: Secret
+    file_name: str
+    bucket_access: tuple[BucketAccess, ...] = ()
+
+    @property
+    def file(self) -> str:
+        """The file's path."""
+        return f"{self.path}/{self.file_name}"
+
+    def check(self, run: ModuleType, problems: Problems) -> None:
+        """See :class:`Volume`."""
+
+    def block(self, run: ModuleType) -> Any:
+        """See :class:`Volume`."""
+        items = run.CloudRunV2ServiceTemplateVolumesSecretItems(
+            path=self.file_name, version=self.secret.version
+        )
+        secret = run.CloudRunV2ServiceTemplateVolumesSecret(secret=self.secret.name, items=[items])
+        return run.CloudRunV2ServiceTemplateVolumes(name=self.name, secret=secret)
 
 
 @dataclass(frozen=True)
