@@ -49,7 +49,8 @@ def register(actions: _SubParsersAction[argparse.ArgumentParser]) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="the value of a variable that Secret Manager would give; may be repeated",
+        help="the value (or @FILE) of a variable that Secret Manager would give, or of a secret"
+        " that is a file; may be repeated",
     )
     parser.set_defaults(run=_run)
 
@@ -79,7 +80,14 @@ def _run(options: Namespace) -> int:
 def _pair(argument: str) -> tuple[str, str]:
     name, separator, value = argument.partition("=")
     if not separator:
-        raise LocalError(f"--secret {argument} has no value: write it as NAME=VALUE.")
+        raise LocalError(
+            f"--secret {argument} has no value: write it as NAME=VALUE, or NAME=@FILE."
+        )
+    if value.startswith("@"):
+        try:
+            return name, Path(value[1:]).read_text()
+        except OSError as error:
+            raise LocalError(f"--secret {argument} cannot be read: {error.strerror}.") from error
     return name, value
 
 

@@ -189,7 +189,7 @@ class CloudRun(Construct):
         startup_probe.check(problems)
         check_traffic(traffic, problems)
         if nginx is not None:
-            nginx.check(scaling, problems)
+            nginx.check(problems)
         problems.raise_if_any()
 
         self.service_account = service_account(self, f"Serves the ONNX model {model.name}")

@@ -60,6 +60,7 @@ class NginxConfiguration:
             scheme="http" if self.trusted_certificate is None else "https",
             buffering="on" if self.buffer_requests else "off",
             body_buffer_bytes=self.max_body_bytes if self.buffer_requests else _BODY_BUFFER_BYTES,
+            at_once=f" burst={self.burst} nodelay" if self.burst else "",
             bodies=_bodies(self.refusal_bodies()),
             pages=_pages(),
             tls=self._tls(),
@@ -169,7 +170,7 @@ http {{
 {tls}
 {pages}
         location / {{
-            limit_req zone=clients burst={burst} nodelay;
+            limit_req zone=clients{at_once};
             proxy_pass {scheme}://runtime;
         }}
 

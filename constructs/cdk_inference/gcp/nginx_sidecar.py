@@ -12,7 +12,6 @@ from cdk_inference.gcp.machine import least_cpu
 from cdk_inference.gcp.nginx_configuration import NginxConfiguration
 from cdk_inference.gcp.volume import Medium, ScratchVolume, SecretVolume
 from cdk_inference.limits import (
-    CLOUD_RUN_CPU_MEMORY_GIB,
     CLOUD_RUN_REQUEST_BYTES,
     Limit,
 )
@@ -150,7 +149,7 @@ class NginxSidecar:
         """What the service's account must read for it."""
         return {TLS_CERTIFICATE: self.tls.certificate, TLS_KEY: self.tls.key} if self.tls else {}
 
-    def check(self, scaling: Scaling, problems: Problems) -> None:
+    def check(self, problems: Problems) -> None:
         """Record what nginx, or Cloud Run, does not take."""
         for name, value, least in (
             ("requests_per_second", self.requests_per_second, 1),
@@ -164,7 +163,6 @@ class NginxSidecar:
                     remedy="raise it, or leave it out",
                 )
         problems.check_within("max_body_mib of nginx", self.max_body_mib, _MAX_BODY)
-        self._check_memory(scaling, problems)
 
     def container(
         self, *, machine: Machine, scaling: Scaling, port: int, startup_probe: StartupProbe,
@@ -227,14 +225,3 @@ class NginxSidecar:
         memory = f"{mib}Mi"
         cpu = _HALF_CPU if mib <= _HALF_CPU_MOST_MIB else str(least_cpu(memory))
         return {"cpu": cpu, "memory": memory}
-
-    def _check_memory(self, scaling: Scaling, problems: Problems) -> None:
-        most = max(gib for _, gib in CLOUD_RUN_CPU_MEMORY_GIB.values())
-        needed = self._memory_mib(scaling)
-        if needed > most * 2**10:
-            problems.add(
-                f"nginx would need {needed} MiB of memory for {scaling.concurrency} requests of"
-                f" {self.max_body_mib} MiB",
-                allowed=f"an instance of Cloud Run has {most} GiB at most",
-                remedy="lower concurrency or max_body_mib, or set buffer_requests=False",
-            )

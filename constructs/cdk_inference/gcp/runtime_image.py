@@ -1,4 +1,4 @@
-"""An image of the runtime, built and pushed by Terraform."""
+"""Images that Terraform builds and pushes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cdk_inference.archive import digest
 from cdk_inference.artifact import image_context
+from cdk_inference.cache import cached
 from cdk_inference.cuda import CUDA_IMAGES
 from cdk_inference.gcp.bindings import bindings_of
 from constructs import Construct
@@ -19,17 +20,19 @@ if TYPE_CHECKING:
 
 _BASE_IMAGE: Final = "python:3.13-slim"
 _PLATFORM: Final = "linux/amd64"
-_WITHOUT_MODEL: Final = "runtime"
+_COPY: Final = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"
 _NO_IMAGE_NAME: Final = re.compile(r"[^a-z0-9]+")
 
 
-class RuntimeImage(Construct):
-    """An image of the runtime; make one with :meth:`RuntimeImageRepository.build`.
+class BuiltImage(Construct):
+    """An image in a repository; make one with :class:`RuntimeImageRepository`.
 
     Args:
         url: of the repository.
         provider: for Docker, allowed to push there.
-        model, gpu, base_image: as that method has them.
+        name: of the image there.
+        context: the folder that it is built in, whose name tells its content.
+        base_image: what it is built on.
 
     Attributes:
         uri: the image by its digest.
@@ -44,15 +47,13 @@ class RuntimeImage(Construct):
         *,
         url: str,
         provider: Any,
-        model: InferenceModel | None,
-        gpu: Gpu | None,
-        base_image: str | None,
+        name: str,
+        context: Path,
+        base_image: str,
     ) -> None:
         super().__init__(scope, id)
         bindings = bindings_of(self)
-        context, default_base = _context(model, gpu)
-        base_image = base_image or default_base
-        name = _NO_IMAGE_NAME.sub("-", model.name.lower() if model else _WITHOUT_MODEL).strip("-")
+        name = _NO_IMAGE_NAME.sub("-", name.lower()).strip("-")
 
         # In the synthesized folder, so that Terraform needs nothing else of this machine.
         asset = bindings.core.TerraformAsset(
@@ -85,10 +86,21 @@ class RuntimeImage(Construct):
         self.uri = f"{url}/{name}@{pushed.sha256_digest}"
 
 
-def _context(model: InferenceModel | None, gpu: Gpu | None) -> tuple[Path, str]:
-    """The folder to build in, and the base image that goes with it."""
+def runtime_context(model: InferenceModel | None, gpu: Gpu | None) -> tuple[Path, str]:
+    """The folder to build the runtime in, and the base image that goes with it."""
     if gpu is None:
         return image_context("cloud-run", model), _BASE_IMAGE
     cuda = CUDA_IMAGES[gpu.limits.cuda]
     context = image_context("cloud-run-gpu", model, requirements=cuda.requirements)
     return context, cuda.base_image
+
+
+def copy_context() -> Path:
+    """The folder to build an image in that is nothing but its base image."""
+    key = digest(_COPY)
+
+    def build(path: Path) -> None:
+        path.mkdir()
+        (path / "Dockerfile").write_text(_COPY)
+
+    return cached(f"images/{key}", build)

@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cdk_inference.gcp.bindings import bindings_of
 from cdk_inference.gcp.naming import unique_name
-from cdk_inference.gcp.runtime_image import RuntimeImage
+from cdk_inference.gcp.runtime_image import BuiltImage, copy_context, runtime_context
 from cdk_inference.validation import Problems
 from constructs import Construct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from cdk_inference.gcp.gpu import Gpu
     from cdk_inference.model import InferenceModel
 
 DEFAULT_KEEP: Final = 10
+_WITHOUT_MODEL: Final = "runtime"
 _NAME_LENGTH: Final = 63
 _UNUSED_SECONDS: Final = 30 * 24 * 3600
 
@@ -128,13 +130,38 @@ class RuntimeImageRepository(Construct):
             >>> image = images.build("Digits", model=model, gpu=Gpu.L4)
             >>> CloudRunGpuService(stack, "Digits", model=model, image=image, region="europe-west1")
         """
-        image = RuntimeImage(
+        context, default_base = runtime_context(model, gpu)
+        name = model.name if model else _WITHOUT_MODEL
+        return self._built(id, name, context, base_image or default_base)
+
+    def copy(self, id: str, image: str) -> str:
+        """Have ``terraform apply`` copy an image here, by its tag, and name it by its digest,
+        so that what runs does not change with what others publish.
+
+        Args:
+            id: of the image, unique in this repository.
+            image: such as ``nginx:1.29-alpine``, for linux/amd64.
+
+        Returns:
+            The image by its digest.
+
+        Raises:
+            PackagingError: the cache cannot be written.
+
+        Example:
+            >>> NginxSidecar(images.copy("Nginx", "nginx:1.29-alpine"))
+        """
+        name = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
+        return self._built(id, name, copy_context(), image)
+
+    def _built(self, id: str, name: str, context: Path, base_image: str) -> str:
+        image = BuiltImage(
             self,
             id,
             url=self.url,
             provider=self._docker_provider(),
-            model=model,
-            gpu=gpu,
+            name=name,
+            context=context,
             base_image=base_image,
         )
         return image.uri

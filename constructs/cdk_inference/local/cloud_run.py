@@ -23,9 +23,12 @@ from typing import TYPE_CHECKING, Final
 from cdk_inference.artifact import dependencies_folder
 from cdk_inference.local.cloud_run_document import ASSEMBLY, read_service
 from cdk_inference.local.cloud_run_front import HOST, Front
+from cdk_inference.local.cloud_run_places import Places
+from cdk_inference.local.cloud_storage import ObjectServer
 from cdk_inference.local.emulator import WORK_FOLDER
 from cdk_inference.local.errors import LocalError
 from cdk_inference.local.invocation import Reply
+from cdk_inference.local.nginx import nginx_program
 from cdk_inference.local.processes import kill_group
 from cdk_inference.packages import PackageTarget
 
@@ -100,7 +103,8 @@ def running_service(
         service: its construct's path in the stack, such as ``Digits``, or its own name.
         assembly: the folder that the app was synthesized to. Default: ``cdktf.out``.
         port: where to listen on 127.0.0.1. Default: a free one.
-        secrets: the values of the variables that Secret Manager would give.
+        secrets: the values that Secret Manager would give: by variables, and where a secret is a
+            file, by the secret's name.
         folder: where logs and volumes are; each service has a folder of its own in it.
 
     Raises:
@@ -146,23 +150,23 @@ class _Instance:
         self._service = service
         self._home = home
         self._secrets = secrets
+        self._places = Places(service, home / "volumes", secrets)
+        self._store = ObjectServer(service.buckets) if service.buckets else None
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.logs = {one.name: home / f"{one.name}.log" for one in service.containers}
-        self.notes: list[str] = []
+        self.notes = self._places.notes
         self.port = 0
 
     def start(self) -> None:
         """Start every container, each when those before it are ready."""
-        (self._home / "bin").mkdir()
-        # The interpreter outside this virtual environment gives a container no package that its own
-        # image does not bring.
-        for name in ("python", "python3"):
-            (self._home / "bin" / name).symlink_to(sys._base_executable)  # type: ignore[attr-defined]
+        self._put_programs_in_place()
+        if self._store is not None:
+            self._store.start()
         for container in self._service.containers:
-            port = self._free_port(container)
-            self._spawn(container, port)
+            self._spawn(container)
+            port = self._places.port(container.listening_port or 0)
             if container.probe is not None:
-                self._wait_until_started(container, container.probe, container.probe.port or port)
+                self._wait_until_started(container, container.probe, port)
             if container.port is not None:
                 self.port = port
 
@@ -183,38 +187,40 @@ class _Instance:
             process.wait()
             if process.stdin is not None:
                 process.stdin.close()
+        if self._store is not None:
+            self._store.close()
 
-    def _free_port(self, container: Container) -> int:
-        """The container's port, or another where that is taken, since ``PORT`` tells it."""
-        if container.port is None:
-            return 0
-        for port in (container.port, 0):
-            with socket.socket() as probe, contextlib.suppress(OSError):
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((HOST, port))
-                free = int(probe.getsockname()[1])
-                if port == 0:
-                    self.notes.append(
-                        f"Port {container.port} of {container.name} is taken on this machine:"
-                        f" PORT is {free}."
-                    )
-                return free
-        raise LocalError("This machine has no free port.")
+    def _put_programs_in_place(self) -> None:
+        """What an image has, and this machine perhaps under another name.
 
-    def _spawn(self, container: Container, port: int) -> None:
+        The interpreter outside this virtual environment gives a container no package that its own
+        image does not bring.
+        """
+        programs = {
+            "python": sys._base_executable,  # type: ignore[attr-defined]
+            "python3": sys._base_executable,  # type: ignore[attr-defined]
+            "nginx": nginx_program(),
+        }
+        folder = self._home / "bin"
+        folder.mkdir()
+        for name, program in programs.items():
+            if program is not None:
+                (folder / name).symlink_to(program)
+
+    def _spawn(self, container: Container) -> None:
         with self.logs[container.name].open("wb") as log:
             self._processes[container.name] = subprocess.Popen(  # noqa: S603 - the stack's own command
                 [
                     sys.executable,
                     "-I",
                     str(Path(__file__).with_name("container_process.py")),
-                    *container.command,
+                    *(self._places.text(part, container) for part in container.command),
                 ],
                 stdin=subprocess.PIPE,  # held open, and closed when this process ends
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=container.content or self._empty_folder(container),
-                env=self._environment(container, port),
+                env=self._environment(container),
                 start_new_session=True,
             )
 
@@ -223,7 +229,7 @@ class _Instance:
         folder.mkdir(parents=True)
         return folder
 
-    def _environment(self, container: Container, port: int) -> dict[str, str]:
+    def _environment(self, container: Container) -> dict[str, str]:
         """What Cloud Run gives the container, and what its image would."""
         missing = sorted(container.secrets.keys() - self._secrets.keys())
         if missing:
@@ -243,18 +249,10 @@ class _Instance:
             "K_SERVICE": self._service.name,
             "K_REVISION": f"{self._service.name}-local",
             "K_CONFIGURATION": self._service.name,
-            **({"PORT": str(port)} if container.port is not None else {}),
-            **{name: self._in_folders(value, container) for name, value in variables.items()},
+            **({"PORT": str(self._places.port(container.port))} if container.port else {}),
+            **({"STORAGE_EMULATOR_HOST": self._store.address} if self._store else {}),
+            **self._places.variables(variables, container),
         }
-
-    def _in_folders(self, value: str, container: Container) -> str:
-        """``value``, with a volume's folder in the place of its path in the container."""
-        for path, volume in container.mounts.items():
-            if value == path or value.startswith(f"{path}/"):
-                folder = self._home / "volumes" / volume
-                folder.mkdir(parents=True, exist_ok=True)
-                return f"{folder}{value.removeprefix(path)}"
-        return value
 
     def _wait_until_started(self, container: Container, probe: Probe, port: int) -> None:
         """Ask as long as Cloud Run would, but more often: the answer is not here to the second."""
@@ -282,7 +280,7 @@ class _Instance:
 def _installed(container: Container) -> dict[str, str]:
     """Where Python finds what the container's image installs."""
     requirements = container.content and container.content / _REQUIREMENTS
-    if not requirements:
+    if not (requirements and requirements.exists()):
         return {}
     return {"PYTHONPATH": str(dependencies_folder(requirements, PackageTarget.host()))}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cdk_inference.local.cloud_run_volumes import Volume, read_buckets, read_volume, resolved
 from cdk_inference.local.errors import LocalError
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ class Container:
     after: frozenset[str]
     probe: Probe | None
 
+    @property
+    def listening_port(self) -> int | None:
+        """Where it is known to listen: for requests, or for the probe."""
+        return self.port or (self.probe.port if self.probe else None)
+
 
 @dataclass(frozen=True)
 class Service:
@@ -91,12 +97,16 @@ class Service:
         containers: in an order in which they can start.
         concurrency: requests that an instance gets at the same time.
         timeout_seconds: how long a request may take.
+        volumes: by their names.
+        buckets: the files that the stack uploads, by their buckets and their names there.
     """
 
     name: str
     containers: Sequence[Container]
     concurrency: int
     timeout_seconds: float
+    volumes: Mapping[str, Volume]
+    buckets: Mapping[str, Mapping[str, Path]]
 
 
 def read_service(stack: str, service: str, assembly: Path = ASSEMBLY) -> Service:
@@ -125,11 +135,14 @@ def read_service(stack: str, service: str, assembly: Path = ASSEMBLY) -> Service
     values = _find(document, stack, service)
     template = values["template"]
     containers = [_container(one, document, folder) for one in template["containers"]]
+    volumes = [read_volume(one, document) for one in template.get("volumes", ())]
     return Service(
         name=values["name"],
         containers=_in_order(containers),
         concurrency=template.get("max_instance_request_concurrency", _DEFAULT_CONCURRENCY),
         timeout_seconds=_seconds(template.get("timeout")),
+        volumes={volume.name: volume for volume in volumes},
+        buckets=read_buckets(document, folder),
     )
 
 
@@ -168,7 +181,11 @@ def _container(values: Mapping[str, Any], document: Mapping[str, Any], folder: P
         image=values["image"],
         content=_content(values["image"], document, folder),
         command=command,
-        environment={one["name"]: one.get("value", "") for one in variables if _is_plain(one)},
+        environment={
+            one["name"]: resolved(one.get("value", ""), document)
+            for one in variables
+            if _is_plain(one)
+        },
         secrets={
             one["name"]: one["value_source"]["secret_key_ref"]["secret"]
             for one in variables
