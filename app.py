@@ -15,6 +15,7 @@ from stacks.cloud_run_batch import CloudRunBatchStack
 from stacks.cloud_run_edge import CloudRunEdgeStack
 from stacks.cloud_run_models import CloudRunModelsStack
 from stacks.cloud_run_monitored import CloudRunMonitoredStack
+from stacks.cloud_run_nginx import CloudRunNginxStack
 from stacks.digits import DigitsStack
 from stacks.function_url import FunctionUrlStack
 from stacks.model_stores import EfsModelStack, S3FilesModelStack, S3ModelStack
@@ -46,6 +47,7 @@ for stack in (
     CloudRunStack,
     CloudRunGpuStack,
     CloudRunModelsStack,
+    CloudRunNginxStack,
     CloudRunEdgeStack,
     CloudRunBatchStack,
     CloudRunMonitoredStack,

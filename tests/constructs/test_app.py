@@ -61,6 +61,7 @@ def test_the_same_call_synthesizes_google_cloud(assembly: Path) -> None:
         "CloudRunStack",
         "CloudRunGpuStack",
         "CloudRunModelsStack",
+        "CloudRunNginxStack",
         "CloudRunEdgeStack",
         "CloudRunBatchStack",
         "CloudRunMonitoredStack",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -421,3 +422,119 @@ def test_a_containers_process_ends_even_with_a_parent_that_is_killed() -> None:
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_running(pid)
+
+
+# Several containers
+
+TELL_AT = TELL.replace('os.environ["PORT"]', 'os.environ["OWN_PORT"]')
+
+
+def sidecar(name: str, port: int, **values: Any) -> dict[str, Any]:
+    """One that is no target of requests, and is asked on a port of its own."""
+    return {
+        "name": name,
+        "image": "elsewhere@sha256:12",
+        "command": ["python3", "-c", TELL_AT],
+        "startup_probe": {**PROBE, "http_get": {"path": "/ready", "port": port}},
+        **values,
+        "env": [{"name": "OWN_PORT", "value": str(port)}, *values.get("env", ())],
+    }
+
+
+def test_containers_find_each_other_where_their_ports_are_here(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        variables = [
+            {"name": "BESIDE", "value": f"http://localhost:{port}/a and 0.0.0.0:{port}"},
+            {"name": "BESIDE_PORT", "value": str(port)},
+            {"name": "OTHER", "value": f"elsewhere.example.org:{port}"},
+            {"name": "PORTION", "value": str(port)},
+        ]
+        assembly = write(
+            tmp_path, container(env=variables, depends_on=["beside"]), sidecar("beside", port)
+        )
+        with run(assembly) as service:
+            environment = told(service.url)["environment"]
+            here = environment["BESIDE_PORT"]
+            assert told(f"http://127.0.0.1:{here}")["environment"]["OWN_PORT"] == here
+    assert here != str(port)
+    assert environment["BESIDE"] == f"http://localhost:{here}/a and 127.0.0.1:{here}"
+    assert environment["OTHER"] == f"elsewhere.example.org:{port}"
+    assert environment["PORTION"] == str(port)
+    assert any(f"Port {port} of beside is taken" in note for note in service.notes)
+
+
+def test_one_that_is_not_ready_keeps_those_after_it_from_starting(tmp_path: Path) -> None:
+    never = [{"name": "NEVER_READY", "value": "1"}]
+    probe = {**PROBE, "http_get": {"path": "/ready", "port": 8766}, "failure_threshold": 1}
+    assembly = write(
+        tmp_path,
+        container(depends_on=["beside"]),
+        sidecar("beside", 8766, env=never) | {"startup_probe": probe},
+    )
+    with pytest.raises(LocalError, match="beside was not ready after 1 s"):
+        run(assembly).__enter__()
+    assert not (tmp_path / "services" / "shop-digits" / "main.log").exists()
+
+
+def test_a_secret_can_be_a_file(tmp_path: Path) -> None:
+    volume = {
+        "name": "tls",
+        "secret": {"secret": "certificate", "items": [{"path": "tls.crt", "version": "1"}]},
+    }
+    mounts = [{"name": "tls", "mount_path": "/mnt/tls"}]
+    variables = [{"name": "TEXT", "value": "read /mnt/tls/tls.crt; then /mnt/tls-not"}]
+    assembly = write(tmp_path, container(env=variables, volume_mounts=mounts), volumes=[volume])
+    with pytest.raises(LocalError, match="give a value, as in `--secret certificate=@FILE`"):
+        run(assembly).__enter__()
+    with run(assembly, secrets={"certificate": "pem"}) as service:
+        text = told(service.url)["environment"]["TEXT"]
+    file = Path(text.split()[1].rstrip(";"))
+    assert file.read_text() == "pem"
+    assert text.endswith("then /mnt/tls-not")
+
+
+def test_a_bucket_has_what_the_stack_puts_there_mounted_and_to_fetch(tmp_path: Path) -> None:
+    bucket = "${google_storage_bucket_object.Model-1_AB.bucket}"
+    assembly = write(
+        tmp_path,
+        container(
+            env=[{"name": "URI", "value": f"gs://{bucket}/a/model.onnx"}],
+            volume_mounts=[{"name": "models", "mount_path": "/mnt/models"}],
+        ),
+        volumes=[{"name": "models", "gcs": {"bucket": bucket, "read_only": True}}],
+    )
+    file = assembly / "stacks" / "Shop" / "cdk.tf.json"
+    document = json.loads(file.read_text())
+    document["resource"]["google_storage_bucket"] = {
+        "Models_12": {"name": "${data.google_client_config.Client_1.project}-models"}
+    }
+    document["resource"]["google_storage_bucket_object"] = {
+        "Model-1_AB": {
+            "bucket": "${google_storage_bucket.Models_12.name}",
+            "name": "a/model.onnx",
+            "source": "assets/model.onnx",
+        }
+    }
+    file.write_text(json.dumps(document))
+    (file.parent / "assets").mkdir()
+    (file.parent / "assets" / "model.onnx").write_bytes(b"0123456789")
+    with run(assembly) as service:
+        environment = told(service.url)["environment"]
+        assert environment["URI"] == "gs://project-models/a/model.onnx"
+        store = environment["STORAGE_EMULATOR_HOST"]
+        path = "/storage/v1/b/project-models/o/a%2Fmodel.onnx?alt=media"
+        assert get(store, path) == (200, b"0123456789")
+        assert get(store, path, Range="bytes=2-4") == (206, b"234")
+        assert get(store, path, Range="bytes=8-99") == (206, b"89")
+        assert get(store, path, Range="bytes=10-")[0] == 416
+        assert get(store, path.replace("model.onnx", "gone.onnx"))[0] == 404
+    home = tmp_path / "services" / "shop-digits"
+    assert (home / "volumes" / "models" / "a" / "model.onnx").read_bytes() == b"0123456789"
+    assert service.notes == () or "taken" in service.notes[0]
+
+
+def test_a_bucket_that_the_stack_does_not_fill_is_told(tmp_path: Path) -> None:
+    volume = {"name": "models", "gcs": {"bucket": "my-models"}}
+    with run(write(tmp_path, container(), volumes=[volume])) as service:
+        assert any("puts nothing into the bucket my-models" in note for note in service.notes)

@@ -14,12 +14,13 @@ class Pair(NamedTuple):
     key: Path
 
 
-def for_localhost(folder: Path) -> Pair:
+def for_localhost(folder: Path, name: str = "localhost") -> Pair:
+    """Or for another name."""
     pair = Pair(folder / "certificate.pem", folder / "key.pem")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost",
+         "-nodes", "-days", "2", "-subj", f"/CN={name}",
+         "-addext", f"subjectAltName=DNS:{name}",
          "-keyout", str(pair.key), "-out", str(pair.certificate)],
         check=True, capture_output=True,
     )  # fmt: skip

@@ -190,6 +190,8 @@ class CloudRun(Construct):
         check_traffic(traffic, problems)
         if nginx is not None:
             nginx.check(problems)
+            if are_known(bindings, nginx.image):
+                check_image(nginx.image, problems, "nginx.image")
         problems.raise_if_any()
 
         self.service_account = service_account(self, f"Serves the ONNX model {model.name}")

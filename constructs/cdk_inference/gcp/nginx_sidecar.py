@@ -109,7 +109,7 @@ class NginxSidecar:
     requests can come at once.
 
     Attributes:
-        image: nginx by its digest: the official one, or ``nginxinc/nginx-unprivileged``.
+        image: nginx's official one by its digest: see :meth:`RuntimeImageRepository.copy`.
         requests_per_second: of one client. Default: 50, more than a person's browser sends.
         burst: requests of one client beyond that, at once. Default: twice as many.
         load_balancers: how many stand before the service, a :class:`ServiceEdge` for example. Each

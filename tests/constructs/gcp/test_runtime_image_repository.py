@@ -169,3 +169,19 @@ def test_the_default_base_is_that_of_the_first_cuda() -> None:
 @pytest.mark.parametrize("gpu", Gpu)
 def test_every_gpu_has_an_image(gpu: Gpu) -> None:
     assert gpu.limits.cuda in CUDA_IMAGES
+
+
+def test_an_image_of_elsewhere_is_copied_and_named_by_its_digest(stack: Any) -> None:
+    uri = make(stack).copy("Nginx", "docker.io/library/nginx:1.29-alpine")
+    assert "/nginx@" in uri
+    (image,) = resources(synthesize(stack), "docker_image")
+    assert image["build"]["build_args"] == {"BASE_IMAGE": "docker.io/library/nginx:1.29-alpine"}
+    assert image["build"]["platform"] == "linux/amd64"
+
+
+def test_another_tag_is_built_anew(stack: Any) -> None:
+    images = make(stack)
+    for tag in ("1.28-alpine", "1.29-alpine"):
+        images.copy(f"Nginx{tag[2:4]}", f"nginx:{tag}")
+    names = {image["name"] for image in resources(synthesize(stack), "docker_image")}
+    assert len(names) == 2
