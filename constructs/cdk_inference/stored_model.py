@@ -82,8 +82,9 @@ class StoredModel:
         _check_path(path, problems)
         name = _given_or("name", name, folders[-2:-1], problems)
         version = _given_or("version", version, folders[-1:], problems)
-        size_bytes = int(size.to_bytes())
-        if size_bytes < 1:
+        size_is_known = problems.check_known("size", not size.is_unresolved())
+        size_bytes = int(size.to_bytes()) if size_is_known else 0
+        if size_is_known and size_bytes < 1:
             problems.add(
                 f"size is {size_bytes} bytes",
                 allowed="a model has at least 1",

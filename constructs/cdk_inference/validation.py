@@ -72,6 +72,16 @@ AWS Lambda allows 1 to 900 in whole seconds; choose a value in that range
                 remedy="choose a value in that range",
             )
 
+    def check_known(self, name: str, is_known: bool) -> bool:
+        """Record a problem unless a value ``is_known`` that synth itself needs; returns as much."""
+        if not is_known:
+            self.add(
+                f"{name} is known only when the app is deployed",
+                allowed="it is needed when the app is synthesized",
+                remedy="give the value itself, from the app's context for example",
+            )
+        return is_known
+
     def raise_if_any(self) -> None:
         """Raise one error with every problem recorded so far.
 

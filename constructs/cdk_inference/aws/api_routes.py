@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cdk_inference.aws.tokens import are_known
 from cdk_inference.contract import HEALTH_PATH, infer_path, metadata_path, ready_path
 from cdk_inference.contract import predict_path as path_by_name
 from cdk_inference.request_schema import infer_schema, predict_schema
@@ -84,6 +85,8 @@ def routes_by_name(
 
 def check_path(path: str, problems: Problems) -> None:
     """Record a problem unless predictions can have ``path`` of an API."""
+    if not problems.check_known("path", are_known(path)):
+        return
     if not _PATH.fullmatch(path):
         problems.add(
             f"path is {path!r}",

@@ -227,9 +227,12 @@ def check_keep_warm(
     problems: Problems,
 ) -> None:
     """Record whatever cannot work for ``function``, of which only the arguments need be there."""
-    _check_environments(environments, function.reserved_concurrency, problems)
-    _check_every(every, problems)
-    _check_hold(hold, function.timeout, problems)
+    if problems.check_known("environments", are_known(environments)):
+        _check_environments(environments, function.reserved_concurrency, problems)
+    if problems.check_known("every", not every.is_unresolved()):
+        _check_every(every, problems)
+    if problems.check_known("hold", not hold.is_unresolved()):
+        _check_hold(hold, function.timeout, problems)
 
 
 def _check_environments(environments: int, reserved: int | None, problems: Problems) -> None:

@@ -460,6 +460,8 @@ def _check_vpc(source: ModelSource, vpc: ec2.IVpc | None, problems: Problems) ->
 
 
 def _check_python(version: str, problems: Problems) -> None:
+    if not problems.check_known("python_version", are_known(version)):
+        return
     if version not in LAMBDA_PYTHON_VERSIONS:
         problems.add(
             f"python_version is {version!r}",
@@ -469,6 +471,7 @@ def _check_python(version: str, problems: Problems) -> None:
 
 
 def _check_base_image(base_image: str | None, platform: LambdaPlatform, problems: Problems) -> None:
+    problems.check_known("base_image", are_known(base_image))
     if base_image is not None and platform.packaging.is_zip and not platform.local:
         problems.add(
             f"base_image is {base_image!r}",

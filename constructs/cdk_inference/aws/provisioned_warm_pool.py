@@ -267,7 +267,7 @@ def check_pool(
     _check_names([schedule.name for schedule in schedules], problems)
     _check_reserved("", max_capacity, reserved, problems)
     low, high = LAMBDA_SCALING_UTILIZATION
-    if not low <= target_utilization <= high:
+    if are_known(target_utilization) and not low <= target_utilization <= high:
         problems.add(
             f"target_utilization is {target_utilization:g}",
             allowed=f"Application Auto Scaling allows {low} to {high}",
