@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from aws_cdk import Stack
 from cdk_inference import ApiAuth, InferenceModel, MLInferenceFunction, Packaging
 
+from stacks.demonstration import demonstrate
+
 if TYPE_CHECKING:
     from constructs import Construct
 
@@ -25,6 +27,7 @@ class FunctionUrlStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
+        demonstrate(self, "ConcurrencyLimit")
         digits = MLInferenceFunction(
             self,
             "Addressed",

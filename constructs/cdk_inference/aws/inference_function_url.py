@@ -9,6 +9,7 @@ from aws_cdk import CfnOutput
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_inference.aws.api_auth import ApiAuth
+from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.context import is_local
 from cdk_inference.contract import INVOKE_MODE
 from cdk_inference.validation import Problems
@@ -98,6 +99,8 @@ class InferenceFunctionUrl(Construct):
             ),
             cors=cors,
         )
+        if auth.is_public:
+            readiness.acknowledge(self, "PublicAccess", "asked for by name: ApiAuth.public()")
         self.url = self.function_url.url
         CfnOutput(self, "Url", value=self.url, description="Predictions are at predict below this")
 

@@ -25,7 +25,16 @@ def _public_access(app: Application) -> Iterator[Finding]:
         if url.get("AuthType") == "NONE":
             yield Finding(url, "Properties/AuthType", "answers anyone on the internet")
     for permission in app.of_type("AWS::Lambda::Permission"):
-        is_limited = permission.get("PrincipalOrgID") or permission.get("SourceArn")
+        # Those of a function URL are open as far as the URL is, which is found by itself.
+        is_limited = any(
+            permission.get(name)
+            for name in (
+                "PrincipalOrgID",
+                "SourceArn",
+                "FunctionUrlAuthType",
+                "InvokedViaFunctionUrl",
+            )
+        )
         if permission.get("Principal") == "*" and not is_limited:
             yield Finding(permission, "Properties/Principal", "allows every AWS account")
     for bucket in app.of_type("AWS::S3::Bucket"):
