@@ -185,7 +185,7 @@ def _some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
 
 
 def _providers(text: str) -> tuple[str, ...]:
-    chosen = _some_of(CPU, *GPU_PROVIDERS, "openvino")(text)
+    chosen = _some_of(CPU, *GPU_PROVIDERS, OPENVINO)(text)
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError
     return chosen
@@ -206,6 +206,7 @@ DEFAULT_PORT: Final = 8080
 # Execution providers of onnxruntime.
 CPU: Final = "cpu"
 TENSORRT: Final = "tensorrt"
+OPENVINO: Final = "openvino"
 GPU_PROVIDERS: Final = frozenset({"cuda", TENSORRT})
 _PORTS: Final = "a port from 0 to 65535"
 # Values of AWS_LAMBDA_INITIALIZATION_TYPE.

@@ -87,7 +87,7 @@ def opened(
 ) -> list[str]:  # fmt: skip
     """What the session that is made has, by the names of the settings."""
     providers = Providers(names, require_gpu=require_gpu, tensorrt_cache_dir=cache)
-    providers.open_session(path, [ORT_NAMES[name] for name in available], fake)
+    providers.open_session(path, 3, [ORT_NAMES[name] for name in available], fake)
     return [name for name in names if ORT_NAMES[name] in fake.get_providers()]
 
 
@@ -190,6 +190,12 @@ def test_what_serves_is_asked_for_and_works_and_is_a_gpu_where_one_must_be(
         assert used
         assert set(used) <= set(names) & (available | {"cpu"}) - silent - failing
         assert not require_gpu or not GPU_PROVIDERS.isdisjoint(used)
+
+
+def test_openvino_has_the_threads_of_a_run() -> None:
+    fake = Fake()
+    opened(fake, "openvino", "cpu")
+    assert fake.made == [{ORT_NAMES["openvino"]: {"num_of_threads": "3"}, ORT_NAMES["cpu"]: {}}]
 
 
 # The engines that TensorRT builds

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from inference_runtime.errors import ModelNotLoaded
-from inference_runtime.settings import CPU, GPU_PROVIDERS, TENSORRT
+from inference_runtime.settings import CPU, GPU_PROVIDERS, OPENVINO, TENSORRT
 from inference_runtime.telemetry import log
 
 TYPE_CHECKING = False
@@ -35,7 +35,7 @@ _ORT_NAMES: Final = {
     CPU: "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     TENSORRT: "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
+    OPENVINO: "OpenVINOExecutionProvider",
 }
 # onnxruntime's exceptions that no other provider would spare a model.
 _BROKEN_MODEL: Final = frozenset({"InvalidGraph", "InvalidProtobuf", "NoModel", "NoSuchFile"})
@@ -64,13 +64,14 @@ class Providers:
         self._require_gpu = require_gpu
         self._tensorrt_cache_dir = tensorrt_cache_dir
 
-    def open_session(self, path: str, available: Collection[str], make: Make[S]) -> S:
+    def open_session(self, path: str, threads: int, available: Collection[str], make: Make[S]) -> S:
         """A session of the model at ``path``, with as many of these providers as can be used.
 
         The first is left out for as long as no session can be made with it.
 
         Args:
             path: of the model.
+            threads: of one run, where a provider has threads of its own.
             available: what this build of onnxruntime has, by its own names.
             make: makes a session from providers with their options, and from the session's
                 configuration.
@@ -80,38 +81,40 @@ class Providers:
                 or the folder of TensorRT's engines cannot be made.
             Exception: what ``make`` raises for a model that no provider could load.
         """
-        attempt = _Attempt(path)
-        left = [name for name in self._names if _ORT_NAMES[name] in available]
+        attempt = _Attempt(path, self._names)
         for name in self._names:
-            if name not in left:
+            if _ORT_NAMES[name] not in available:
                 attempt.leave_out(name, f"this onnxruntime has {', '.join(available)} only")
-        options = {name: self._options(name, path) for name in left}
-        config = _RECORD_NODES if CPU in left else _RECORD_NODES | _NOT_ON_CPU
-        while True:
-            self._check(left, attempt)
-            try:
-                session = make([(_ORT_NAMES[name], options[name]) for name in left], config)
-            except Exception as error:
-                if left == [CPU] or type(error).__name__ in _BROKEN_MODEL:
-                    raise
-                attempt.leave_out(left.pop(0), str(error).strip())
-                continue
-            used = session.get_providers()
-            for name in [name for name in left if _ORT_NAMES[name] not in used]:
+        options = {name: self._options(name, path, threads) for name in attempt.left}
+        session = self._make_session(attempt, options, make)
+        for name in attempt.left.copy():
+            if _ORT_NAMES[name] not in session.get_providers():
                 attempt.leave_out(name, _NOT_LOADED)
-                left.remove(name)
-            self._check(left, attempt)
-            nodes = _nodes(session, left)
-            self._check_nodes(nodes, attempt)
-            log("INFO", "execution providers", model_path=path, nodes=nodes)
-            return session
+        self._check(attempt)
+        nodes = _nodes(session, attempt.left)
+        self._check_nodes(nodes, attempt)
+        log("INFO", "execution providers", model_path=path, nodes=nodes)
+        return session
 
-    def _check(self, left: Sequence[str], attempt: _Attempt) -> None:
-        if not left:
+    def _make_session(
+        self, attempt: _Attempt, options: Mapping[str, Mapping[str, str]], make: Make[S]
+    ) -> S:
+        config = _RECORD_NODES if CPU in self._names else _RECORD_NODES | _NOT_ON_CPU
+        while True:
+            self._check(attempt)
+            try:
+                return make([(_ORT_NAMES[name], options[name]) for name in attempt.left], config)
+            except Exception as error:  # onnxruntime's exceptions have no common base below it
+                if attempt.left == [CPU] or type(error).__name__ in _BROKEN_MODEL:
+                    raise
+                attempt.leave_out(attempt.left[0], str(error).strip())
+
+    def _check(self, attempt: _Attempt) -> None:
+        if not attempt.left:
             raise attempt.failure(
                 "INFERENCE_PROVIDERS names no other: mend what is missing, or name cpu too"
             )
-        if self._require_gpu and GPU_PROVIDERS.isdisjoint(left):
+        if self._require_gpu and GPU_PROVIDERS.isdisjoint(attempt.left):
             raise attempt.failure(
                 "INFERENCE_REQUIRE_GPU is on: give this process a GPU and its libraries, or turn it"
                 " off to serve on the CPU"
@@ -124,7 +127,9 @@ class Providers:
                 "INFERENCE_REQUIRE_GPU is on: serve this model on the CPU, at a lower price"
             )
 
-    def _options(self, name: str, path: str) -> dict[str, str]:
+    def _options(self, name: str, path: str, threads: int) -> dict[str, str]:
+        if name == OPENVINO:
+            return {"num_of_threads": str(threads)}
         if name != TENSORRT or not self._tensorrt_cache_dir:
             return {}
         folder = _engines_folder(self._tensorrt_cache_dir, path)
@@ -147,13 +152,15 @@ def _nodes(session: Session, names: Sequence[str]) -> dict[str, int]:
 
 
 class _Attempt:
-    """What was left out on the way to a session, and why."""
+    """What is left to make a session with, and why the rest is not."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, names: tuple[str, ...]) -> None:
+        self.left = list(names)
         self._path = path
         self._reasons: list[str] = []
 
     def leave_out(self, name: str, reason: str) -> None:
+        self.left.remove(name)
         self._reasons.append(f"{name}: {reason}")
         log(
             "WARNING", "execution provider left out",

@@ -132,7 +132,7 @@ def _open_session(
 
     if providers is None:
         return make(["CPUExecutionProvider"], {})
-    return providers.open_session(path, ort.get_available_providers(), make)
+    return providers.open_session(path, threads, ort.get_available_providers(), make)
 
 
 def _session_options(threads: int, options: LoadOptions) -> ort.SessionOptions:
