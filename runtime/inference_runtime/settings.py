@@ -338,8 +338,8 @@ VARIABLES: Final = (
     Variable(
         "INFERENCE_BATCH_ROWS", "batch_rows", _positive, "32", "a whole number from 1",
         "Rows of one shared run, at most. The records of an SQS, Kinesis or S3 event and the items"
-        " of Step Functions share runs whatever INFERENCE_BATCHING says; 1 keeps them apart, for"
-        " models whose first dimension is no batch.",
+        " of Step Functions share runs whatever INFERENCE_BATCHING says, and so do the lines of a"
+        " batch's input; 1 keeps them apart, for models whose first dimension is no batch.",
     ),
     Variable(
         "INFERENCE_RESPONSE_CACHE", "response_cache", _response_cache, "",
@@ -434,9 +434,9 @@ VARIABLES: Final = (
     Variable(
         "INFERENCE_CONCURRENCY", "concurrency", _auto_or_positive, "auto",
         "auto, or a whole number from 1",
-        "Runs of the HTTP server at the same time, each on its thread. auto: one more than the"
-        " whole vCPUs, so that one request is decoded while others run; with INFERENCE_BATCHING, as"
-        " many as INFERENCE_BATCH_ROWS if that is more.",
+        "Runs of the HTTP server at the same time, each on its thread, or inputs of a batch. auto:"
+        " one more than the whole vCPUs, so that one request is decoded while others run; with"
+        " INFERENCE_BATCHING, the server has as many as INFERENCE_BATCH_ROWS if that is more.",
     ),
     Variable(
         "INFERENCE_MAX_QUEUE", "max_queue", _whole, "256", "a whole number from 0",
@@ -504,8 +504,8 @@ VARIABLES: Final = (
     ),
     Variable(
         "CLOUD_RUN_TASK_ATTEMPT", "task_attempt", _whole, "0", "a whole number from 0",
-        "How often this task was tried before, set by Cloud Run. From the first time on, the input"
-        " that comes next is left to the end, since the task may have died of it.",
+        "How often this task was tried before, set by Cloud Run. From the first time on, the inputs"
+        " that come next are left to the end, since the task may have died of one.",
     ),
     Variable(
         "CLOUD_RUN_EXECUTION", "execution", str, "", "set by Cloud Run",

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _CONTAINER: Final = "runtime"
 _FOLDER: Final = re.compile(r"gs://[^/]+/([^/]+/)*")
-# For an input and its results of a hundred megabytes each, which are in memory, with their copies.
+# For two inputs and their results of fifty megabytes each, which are in memory, with their copies.
 _INPUT_MIB: Final = 512
 _SLASHES_OF_A_BUCKET: Final = 3
 

@@ -98,5 +98,6 @@ class _Store(GcsStore):
     def write_request(self, name: str, content: bytes | bytearray) -> Request:
         """An upload; the object appears when it is whole."""
         url = f"{self._uploads}?uploadType=media&name={encode(self._folder + name, '')}"
-        headers = {"content-type": "application/json", **self._authorization()}
+        kind = "jsonl" if name.endswith(".jsonl") else "json"
+        headers = {"content-type": f"application/{kind}", **self._authorization()}
         return Request(url, headers, "POST", content)

@@ -10,6 +10,7 @@ from hashlib import sha256
 from inference_runtime import jsonio
 from inference_runtime.batch.answers import LINES, WHOLE, answer_file
 from inference_runtime.batch.folder import open_folder
+from inference_runtime.engine.threads import vcpus
 from inference_runtime.errors import BatchFailed, InferenceError, InvalidSettings
 from inference_runtime.serving import start
 from inference_runtime.telemetry import Stopwatch, log
@@ -87,18 +88,29 @@ class Task:
         entries = self._earlier(
             [done[name] for file in inputs if (name := self._done_name(file)) in done]
         )
-        entries += [self._answer(file) for file in self._in_turn(pending)]
+        entries += self._answer_all(pending)
         self._finish(entries, [file.name for file in mine if not _is_input(file)])
 
     def _mine(self, files: Iterable[File]) -> list[File]:
         tasks = self._settings.task_count
         return [file for file in files if share(file.name, tasks) == self._settings.task_index]
 
-    def _in_turn(self, pending: list[File]) -> list[File]:
-        """In order; but when the task is tried again, first the input on which it may have died, so
-        as to have all others done, comes last.
+    def _answer_all(self, pending: list[File]) -> list[Entry]:
+        """Several at the same time, so that one is read or written while another is answered.
+
+        When the task is tried again, those at which it may have died come last and alone, and each
+        time another of them first: so all others are done, whichever it is.
         """
-        return pending[1:] + pending[:1] if self._settings.task_attempt else pending
+        attempt, workers = self._settings.task_attempt, self._workers
+        suspects = pending[: workers if attempt else 0]
+        turn = attempt % max(1, len(suspects))
+        with ThreadPoolExecutor(workers) as pool:
+            entries = list(pool.map(self._answer, pending[len(suspects) :]))
+        return entries + [self._answer(file) for file in suspects[turn:] + suspects[:turn]]
+
+    @property
+    def _workers(self) -> int:
+        return self._settings.concurrency or int(vcpus(self._settings.lambda_memory_mb)) + 1
 
     def _done_name(self, file: File) -> str:
         model = self._plane.repository.default

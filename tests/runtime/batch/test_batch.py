@@ -67,7 +67,8 @@ def line(*values: float) -> str:
 def settings(model: str, inputs: Path | str, **environ: Any) -> Settings:
     given = {
         "MODEL_URI": model, "INFERENCE_BATCH_INPUT": str(inputs), "INFERENCE_BATCH_ROWS": "2",
-        "INFERENCE_REQUEST_LOG": "errors", **{name: str(value) for name, value in environ.items()},
+        "INFERENCE_REQUEST_LOG": "errors", "INFERENCE_CONCURRENCY": "1",
+        **{name: str(value) for name, value in environ.items()},
     }  # fmt: skip
     return Settings.read(given)
 
@@ -148,6 +149,17 @@ def test_results_go_where_they_are_told_to(model: str, inputs: Path, tmp_path: P
     run(model, inputs, INFERENCE_BATCH_OUTPUT=tmp_path / "answers")
     assert (tmp_path / "answers" / "manifest.json").exists()
     assert not results(inputs).exists()
+
+
+def test_a_line_may_be_of_the_open_inference_protocol(model: str, tmp_path: Path) -> None:
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    tensor = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
+    (inputs / "a.jsonl").write_text(json.dumps({"id": "7", "inputs": [tensor]}) + "\n")
+    run(model, inputs)
+    (answer,) = answered(inputs, "a.jsonl")
+    assert answer["answer"]["id"] == "7"
+    assert answer["answer"]["outputs"][0]["data"] == [10.0, 20.0]
 
 
 # Tasks
@@ -320,11 +332,15 @@ def test_what_has_changed_is_done_again(model: str, inputs: Path, change: str) -
 
 
 def killed(model: str, inputs: Path, writes: int, **environ: str) -> int:
-    """The exit code of a process that is killed before it has written more than so many files."""
+    """The exit code of a process that is killed before it has written more than so many files, one
+    input after the other.
+    """
     command = [sys.executable, "-c", KILL, str(writes), "batch", "--model", model]
     ended = subprocess.run(
         [*command, "--input", str(inputs)],
-        env={**os.environ, "INFERENCE_BATCH_ROWS": "2", **environ},
+        env={
+            **os.environ, "INFERENCE_BATCH_ROWS": "2", "INFERENCE_CONCURRENCY": "1", **environ,
+        },
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
@@ -357,6 +373,46 @@ def test_a_task_that_is_tried_again_leaves_what_may_have_killed_it_to_the_end(
     killed(model, inputs, 2 * 6, CLOUD_RUN_TASK_ATTEMPT="1")  # on it again, the others being done
     done = {path.name.split(".")[0] for path in (results(inputs) / "done").rglob("*.json")}
     assert done == {"1", "2", "3", "4", "5", "6"}
+
+
+@pytest.mark.parametrize("culprit", ["0.jsonl", "2.jsonl", "4.jsonl"])
+def test_of_several_suspects_each_has_its_turn(
+    model: str, inputs: Path, culprit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An input ends its task whenever it is answered; the task is tried again four times."""
+    read = LocalFolder.open
+
+    def reading(folder: LocalFolder, file: File) -> BinaryIO:
+        if file.name == culprit:
+            raise SystemExit
+        return read(folder, file)
+
+    monkeypatch.setattr(LocalFolder, "open", reading)
+    for attempt in range(5):
+        with pytest.raises(SystemExit):
+            run(model, inputs, CLOUD_RUN_TASK_ATTEMPT=attempt, INFERENCE_CONCURRENCY=3)
+    done = {path.name.split(".")[0] for path in (results(inputs) / "done").rglob("*.json")}
+    assert done == {"0", "1", "2", "3", "4", "5", "6"} - {culprit[0]}
+
+
+@pytest.mark.parametrize("concurrency", [2, 8])
+def test_inputs_at_the_same_time_have_the_same_results(
+    model: str, inputs: Path, tmp_path: Path, concurrency: int
+) -> None:
+    run(model, inputs)
+    one_by_one = tree(results(inputs))
+    results(inputs).rename(tmp_path / "one-by-one")
+    run(model, inputs, INFERENCE_CONCURRENCY=concurrency)
+    assert tree(results(inputs)) == one_by_one
+
+
+def test_another_number_of_tasks_goes_on_with_what_is_done(
+    model: str, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(model, inputs, tasks=2)
+    fail_on(1.0, monkeypatch)  # whatever runs now fails
+    run(model, inputs, tasks=5)
+    assert (manifest(inputs)["records"], manifest(inputs)["failed"]) == (35, 0)
 
 
 # Refused

@@ -139,6 +139,7 @@ def test_a_task_that_is_killed_goes_on_to_the_same_result(
     environ = {
         **os.environ, "MODEL_URI": model, "INFERENCE_BATCH_INPUT": f"gs://{INPUT}",
         "STORAGE_EMULATOR_HOST": server.url, "INFERENCE_CACHE_DIR": str(tmp_path),
+        "INFERENCE_CONCURRENCY": "1",
     }  # fmt: skip
     command = [sys.executable, "-m", "inference_runtime.cli", "batch"]
     with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as process:
