@@ -21,7 +21,7 @@ from stacks.function_url import FunctionUrlStack
 from stacks.model_stores import EfsModelStack, S3FilesModelStack, S3ModelStack
 from stacks.monitored import MonitoredStack
 from stacks.power_tuning import PowerTuningStack
-from stacks.releases import GradualReleaseStack
+from stacks.releases import ABRoutingStack, GradualReleaseStack
 from stacks.warm import KeepWarmStack, ProvisionedStack, SnapStartStack
 
 aws = cdk.App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
@@ -37,6 +37,7 @@ for stack in (
     MonitoredStack,
     BudgetedStack,
     GradualReleaseStack,
+    ABRoutingStack,
     PowerTuningStack,
 ):
     stack(aws, stack.__name__)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Duration, Stack
 from cdk_inference import (
+    ABRouting,
     GradualRelease,
     InferenceModel,
     MLInferenceFunction,
@@ -52,3 +53,30 @@ class GradualReleaseStack(Stack):
             ],
             max_latency=Duration.millis(200),
         )
+
+
+class ABRoutingStack(Stack):
+    """Two versions of the model for the same callers, once the first is there.
+
+    The first deployment publishes version 1. With the context value ``baseline``, as in ``cdk
+    deploy ABRoutingStack --context baseline=1``, the next publishes another version of the model,
+    and a fifth of the requests go to it.
+
+    Example:
+        >>> ABRoutingStack(cdk.App(context={"baseline": "1"}), "ABRoutingStack")
+    """
+
+    def __init__(self, scope: Construct, id: str) -> None:
+        super().__init__(scope, id)
+        baseline = self.node.try_get_context("baseline")
+        digits = MLInferenceFunction(
+            self,
+            "Compared",
+            model=InferenceModel.from_file(
+                _DIGITS / "digits.onnx", version="candidate" if baseline else "baseline"
+            ),
+            packaging=Packaging.ZIP,
+            retain_versions=True,
+        )
+        if baseline:
+            ABRouting(self, "AB", function=digits, baseline_version=baseline, candidate_weight=0.2)

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cdk_inference.aws.ab_routing import ABRouting
     from cdk_inference.aws.alert_topic import AlertTopic
     from cdk_inference.aws.api_auth import ApiAuth
     from cdk_inference.aws.api_domain import ApiDomain
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from cdk_inference.validation import ConfigurationError
 
 __all__ = [
+    "ABRouting",
     "AlarmOn",
     "AlertTopic",
     "ApiAuth",
@@ -86,6 +88,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ABRouting": "aws.ab_routing",
     "AlarmOn": "aws.inference_alarm",
     "AlertTopic": "aws.alert_topic",
     "ApiAuth": "aws.api_auth",

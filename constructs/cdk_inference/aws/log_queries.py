@@ -117,6 +117,22 @@ VERSIONS: Final = LogQuery(
     ),
 )
 
+# A log stream's name has the function's version in brackets:
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-view.html
+EXECUTED_VERSIONS: Final = LogQuery(
+    "Versions of the function compared",
+    (
+        _REQUESTS,
+        r"parse @logStream /\[(?<executed_version>[^\]]+)\]/",
+        f"stats count(*) as requests, count({Field.ERROR}) as errors,"
+        f" 100 * count({Field.ERROR}) / count(*) as error_percent,"
+        f" 100 * sum({Field.COLD_START}) / count(*) as cold_start_percent,"
+        f" avg({Field.RUN_MS}) as run_avg, pct({Field.RUN_MS}, 50) as run_p50,"
+        f" pct({Field.RUN_MS}, 99) as run_p99 by executed_version, {Field.MODEL_VERSION}",
+        "sort executed_version",
+    ),
+)
+
 
 def cost_query(gb_second: float) -> LogQuery:
     """What a thousand predictions cost: rows of requests, where one may bring several.

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from aws_cdk import aws_ec2 as ec2
 
+    from cdk_inference.aws.ab_routing import ABRouting
     from cdk_inference.aws.api_auth import ApiAuth
     from cdk_inference.aws.gradual_release import GradualRelease
     from cdk_inference.aws.http_front import HttpApiOptions
@@ -96,6 +97,9 @@ class MLInferenceFunction(InferenceFunction):
         reserved_concurrency: how many requests run at the same time at most, each in an environment
             of its own, 1 or more; the rest gets 429. It is taken from what the account's other
             functions share. Default: whatever the account has left.
+        retain_versions: whether a version stays when a newer takes its place, to go back to by
+            hand, or to be compared with by :class:`ABRouting`. Default: no; with SnapStart each is
+            paid for.
         warm_strategy: how callers are spared cold starts. Default: :meth:`WarmStrategy.none`, which
             costs nothing.
         vpc: where the function runs; its security group lets nothing out but what it needs for the
@@ -116,6 +120,7 @@ class MLInferenceFunction(InferenceFunction):
         python_version: as given, or Lambda's default here.
         ephemeral_storage: as given, or 512 MB.
         reserved_concurrency: as given.
+        retain_versions: as given.
         warm_strategy: as given.
         has_pipeline: whether ``environment`` puts code of yours around the model.
         warm_capacity: what keeps environments warm, made by ``warm_strategy`` or later; ``None``
@@ -145,7 +150,8 @@ class MLInferenceFunction(InferenceFunction):
     timeout: Duration
     python_version: Final[str]
     ephemeral_storage: Final[Size]
-    release: GradualRelease | None
+    retain_versions: Final[bool]
+    release: GradualRelease | ABRouting | None
     has_pipeline: Final[bool]
 
     def __init__(
@@ -165,6 +171,7 @@ class MLInferenceFunction(InferenceFunction):
         environment: Mapping[str, str] | None = None,
         log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH,
         reserved_concurrency: int | None = None,
+        retain_versions: bool = False,
         warm_strategy: WarmStrategy | None = None,
         vpc: ec2.IVpc | None = None,
         vpc_subnets: ec2.SubnetSelection | None = None,
@@ -178,6 +185,7 @@ class MLInferenceFunction(InferenceFunction):
         self.memory_size = memory_size or Size.mebibytes(default_memory_mb(model.size_bytes))
         self.timeout = timeout or Duration.seconds(REST_API_TIMEOUT_SECONDS)
         self.reserved_concurrency = reserved_concurrency
+        self.retain_versions = retain_versions
         self.warm_strategy = warm_strategy or WarmStrategy.none()
         self.has_pipeline = PIPELINE in (environment or {})
         self.warm_capacity = None
@@ -245,6 +253,11 @@ class MLInferenceFunction(InferenceFunction):
             tracing=lambda_.Tracing.ACTIVE,
             description=f"Serves the ONNX model {model.name}",
             reserved_concurrent_executions=reserved_concurrency,
+            current_version_options=(
+                lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN)
+                if retain_versions
+                else None
+            ),
             vpc=self.network.vpc if self.network else None,
             vpc_subnets=self.network.subnets if self.network else None,
             allow_all_outbound=False if self.network else None,
@@ -283,6 +296,13 @@ class MLInferenceFunction(InferenceFunction):
             value=self.alias.function_arn,
             description=f"Invoke this to get a prediction of {model.name}",
         )
+        if retain_versions:
+            CfnOutput(
+                self,
+                "Version",
+                value=self.function.current_version.version,
+                description=f"The version of the function that serves {model.name} {model.version}",
+            )
         self.warm_strategy.apply(self)
 
     @staticmethod
