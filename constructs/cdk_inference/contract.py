@@ -57,6 +57,8 @@ RUNTIME_PACKAGE: Final = "inference_runtime"
 AWS_LAMBDA_HANDLER: Final = "inference_runtime.adapters.aws_lambda.handler"
 AWS_LAMBDA_COMMAND: Final = ("python", "-m", "inference_runtime.adapters.aws_lambda_runtime")
 GOOGLE_FUNCTIONS_MODULE: Final = "inference_runtime.adapters.google_functions"
+# Where a batch's answers are, in its output.
+BATCH_RESULTS: Final = "results/"
 BATCH_COMMAND: Final = ("python", "-m", "inference_runtime.cli", "batch")
 SERVE_COMMAND: Final = ("python", "-m", "inference_runtime.cli", "serve")
 # Has the model in the cache, and then listens on its port for whoever waits for that.

@@ -704,6 +704,13 @@ def platform_variables(environ: Mapping[str, str] = os.environ) -> Mapping[str, 
     return {name: environ.get(name, "") for name in PLATFORM_VARIABLES}
 
 
+def level_name(environ: Mapping[str, str] = os.environ) -> str:
+    """What the level of a log line is called where this process runs: Cloud Run, of its services
+    and of its jobs, reads ``severity``.
+    """
+    return "severity" if environ.get("K_SERVICE") or environ.get("CLOUD_RUN_JOB") else "level"
+
+
 def runtime_api_address(environ: Mapping[str, str] = os.environ) -> str:
     """Where Lambda's Runtime API is, as ``host:port``, however bad the other settings are: that is
     what has to be reported there.

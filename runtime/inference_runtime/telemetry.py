@@ -10,11 +10,18 @@ import sys
 import time
 
 from inference_runtime import jsonio
+from inference_runtime.settings import level_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+_LEVEL: Final = level_name()
 
 
 def log(level: str, message: str, /, **fields: object) -> None:
     """Write one line of JSON to standard output: level, message, UTC time, and ``fields``."""
-    line = {"level": level, "message": message, "timestamp": _timestamp(), **fields}
+    line = {_LEVEL: level, "message": message, "timestamp": _timestamp(), **fields}
     sys.stdout.write(jsonio.dumps(line).decode() + "\n")
     sys.stdout.flush()
 

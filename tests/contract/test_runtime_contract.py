@@ -16,6 +16,7 @@ from cdk_inference import contract
 from inference_runtime import manifest
 from inference_runtime.adapters import aws_codedeploy, model_cache_extension
 from inference_runtime.adapters.lambda_function import LONGEST_HOLD_MS, LambdaFunction
+from inference_runtime.batch import job
 from inference_runtime.engine import selection
 from inference_runtime.engine.capi import session
 from inference_runtime.messages import Request
@@ -120,6 +121,10 @@ def test_both_sides_know_what_a_hook_asks_and_whom() -> None:
     assert aws_codedeploy.SMOKE_TESTS_FILE == contract.SMOKE_TESTS_FILE
     assert smoke_test_target({contract.SMOKE_TEST_TARGET: "arn"}) == "arn"
     assert f"{aws_codedeploy.__name__}.handler" == contract.AWS_CODEDEPLOY_HANDLER
+
+
+def test_both_sides_know_where_a_batchs_answers_are() -> None:
+    assert job.RESULTS == contract.BATCH_RESULTS
 
 
 def test_the_package_is_the_one_that_is_shipped() -> None:

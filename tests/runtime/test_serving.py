@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+
 import pytest
 from inference_runtime import serving
 from inference_runtime.errors import InvalidSettings, ModelNotLoaded
@@ -21,6 +25,18 @@ def test_the_start_tells_its_phases(start: Start, read_log: ReadLog) -> None:
     assert line["imports_ms"] > 0
     assert line["load_ms"] > 0
     assert line["warm_up_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [({}, "level"), ({"K_SERVICE": "sums"}, "severity"), ({"CLOUD_RUN_JOB": "sums"}, "severity")],
+)
+def test_the_level_has_the_name_that_the_platform_reads(environ: dict[str, str], name: str) -> None:
+    code = "from inference_runtime.telemetry import log; log('ERROR', 'no')"
+    line = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, check=True
+    ).stdout
+    assert list(json.loads(line).items())[:2] == [(name, "ERROR"), ("message", "no")]
 
 
 def test_the_threads_follow_lambdas_memory(start: Start, read_log: ReadLog) -> None:

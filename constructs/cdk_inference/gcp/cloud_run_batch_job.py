@@ -10,6 +10,7 @@ from cdk_inference.contract import (
     BATCH_COMMAND,
     BATCH_INPUT,
     BATCH_OUTPUT,
+    BATCH_RESULTS,
     MAX_REQUEST_BYTES,
     REQUEST_LOG,
 )
@@ -78,7 +79,8 @@ class CloudRunBatchJob(Construct):
         job: the ``google_cloud_run_v2_job``.
         service_account: what tasks act as. It may read the buckets of input and output, write to
             the output folder, and read the model's bucket, if there is one.
-        output: the folder of the answers.
+        output: the folder of answers and manifest.
+        results: the folder of the answers alone, as :class:`PrecomputedPredictions` takes it.
 
     Raises:
         ConfigurationError: something cannot work; the message lists everything that cannot.
@@ -94,6 +96,7 @@ class CloudRunBatchJob(Construct):
     job: Final[Any]
     service_account: Final[Any]
     output: Final[str]
+    results: Final[str]
 
     def __init__(
         self,
@@ -120,6 +123,7 @@ class CloudRunBatchJob(Construct):
         tasks, environment = tasks or BatchTasks(), environment or {}
         machine = _machine(model, source, gpu, cpu, memory)
         self.output = output or _beside(input)
+        self.results = f"{self.output}{BATCH_RESULTS}"
         own_environment = {
             **model_environment(model, source),
             **({} if gpu is None else gpu_environment(require=True)),

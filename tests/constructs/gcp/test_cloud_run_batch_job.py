@@ -83,6 +83,7 @@ def test_maximal_document(model: InferenceModel, snapshot: SnapshotAssertion) ->
 def test_the_runtime_is_told_what_to_answer(stack: Any, model: InferenceModel) -> None:
     job = make(stack, model, environment={"INFERENCE_BATCH_ROWS": "64"})
     assert job.output == "gs://my-requests/today-results/"
+    assert job.results == "gs://my-requests/today-results/results/"
     assert environment(stack) == {
         "INFERENCE_BATCH_INPUT": INPUT,
         "INFERENCE_BATCH_OUTPUT": job.output,
