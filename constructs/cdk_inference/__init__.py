@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from cdk_inference.aws.model_cache_extension import ModelCacheExtension
     from cdk_inference.aws.model_source import ModelSource
     from cdk_inference.aws.monitored_function import FunctionFacts
+    from cdk_inference.aws.multi_model_api import MultiModelApi
+    from cdk_inference.aws.multi_model_rest_api import MultiModelRestApi
     from cdk_inference.aws.network import PrivateNetwork
     from cdk_inference.aws.packaging import Packaging
     from cdk_inference.aws.power_tuning import PowerTuning
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from cdk_inference.aws.readiness_checks import ReadinessChecks
     from cdk_inference.aws.s3_files_model_store import S3FilesModelStore
     from cdk_inference.aws.s3_model_store import S3ModelStore
+    from cdk_inference.aws.served_model import ServedModel
     from cdk_inference.aws.smoke_test import SmokeTest
     from cdk_inference.aws.usage_plan import UsagePlan
     from cdk_inference.aws.warm_strategy import WarmStrategy
@@ -71,6 +74,8 @@ __all__ = [
     "MLInferenceFunction",
     "ModelCacheExtension",
     "ModelSource",
+    "MultiModelApi",
+    "MultiModelRestApi",
     "Packaging",
     "PackagingError",
     "PowerTuning",
@@ -79,6 +84,7 @@ __all__ = [
     "ReadinessChecks",
     "S3FilesModelStore",
     "S3ModelStore",
+    "ServedModel",
     "SmokeTest",
     "StoredModel",
     "TensorSpec",
@@ -111,6 +117,8 @@ _HOMES = {
     "MLInferenceFunction": "aws.ml_inference_function",
     "ModelCacheExtension": "aws.model_cache_extension",
     "ModelSource": "aws.model_source",
+    "MultiModelApi": "aws.multi_model_api",
+    "MultiModelRestApi": "aws.multi_model_rest_api",
     "Packaging": "aws.packaging",
     "PackagingError": "errors",
     "PowerTuning": "aws.power_tuning",
@@ -119,6 +127,7 @@ _HOMES = {
     "ReadinessChecks": "aws.readiness_checks",
     "S3FilesModelStore": "aws.s3_files_model_store",
     "S3ModelStore": "aws.s3_model_store",
+    "ServedModel": "aws.served_model",
     "SmokeTest": "aws.smoke_test",
     "StoredModel": "stored_model",
     "TensorSpec": "model",

@@ -21,6 +21,7 @@ from cdk_inference.aws.log_groups import kept_log_group
 from cdk_inference.aws.nag import acknowledge
 from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.limits import HTTP_API_TIMEOUT_SECONDS
+from cdk_inference.validation import Problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from cdk_inference.aws.api_domain import ApiDomain
     from cdk_inference.aws.api_routes import ApiRoute
-    from cdk_inference.validation import Problems
     from constructs import Construct
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
@@ -116,7 +116,9 @@ class HttpFront:
         if self.domain is not None:
             self.domain.for_http_api(scope, stage)
         root = f"https://{self.domain.name}" if self.domain else api.api_endpoint
-        return MadeHttpApi(api, stage, log_group, made, root, self.document(scope, routes))
+        return MadeHttpApi(
+            scope, self.access, api, stage, log_group, made, root, self.document(scope, routes)
+        )
 
     def document(self, scope: Construct, routes: Sequence[ApiRoute]) -> dict[str, Any]:
         """The OpenAPI document of ``routes``."""
@@ -162,8 +164,10 @@ class HttpFront:
 
 @dataclass(frozen=True)
 class MadeHttpApi:
-    """What :meth:`HttpFront.make` made."""
+    """What :meth:`HttpFront.make` made, in ``scope``."""
 
+    scope: Construct
+    access: ApiAuth
     api: apigwv2.HttpApi
     stage: apigwv2.HttpStage
     log_group: logs.LogGroup
@@ -172,7 +176,14 @@ class MadeHttpApi:
     openapi: dict[str, Any]
 
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow ``grantee`` to call every route."""
+        """Allow ``grantee`` to call every route.
+
+        Raises:
+            ConfigurationError: the API lets its callers in otherwise.
+        """
+        problems = Problems(self.scope.node.path)
+        self.access.check_grant(problems)
+        problems.raise_if_any()
         first, *others = (route.grant_invoke(grantee) for route in self.routes)
         for grant in others:
             first = first.combine(grant)

@@ -86,7 +86,7 @@ class InferenceHttpApi(Construct):
         **options: Unpack[HttpApiOptions],
     ) -> None:
         super().__init__(scope, id)
-        self._front = front = HttpFront(**options)
+        front = HttpFront(**options)
         problems = Problems(self.node.path)
         check_path(path, problems)
         front.check(problems)
@@ -107,7 +107,4 @@ class InferenceHttpApi(Construct):
         Raises:
             ConfigurationError: the API lets its callers in otherwise.
         """
-        problems = Problems(self.node.path)
-        self._front.access.check_grant(problems)
-        problems.raise_if_any()
         return self._made.grant_invoke(grantee)

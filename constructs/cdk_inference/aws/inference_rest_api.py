@@ -100,7 +100,7 @@ class InferenceRestApi(Construct):
         **options: Unpack[RestApiOptions],
     ) -> None:
         super().__init__(scope, id)
-        self._front = front = RestFront(**options)
+        front = RestFront(**options)
         problems = Problems(self.node.path)
         check_path(path, problems)
         _check_tilde(path, problems)
@@ -130,9 +130,6 @@ class InferenceRestApi(Construct):
         Raises:
             ConfigurationError: the API lets its callers in otherwise.
         """
-        problems = Problems(self.node.path)
-        self._front.access.check_grant(problems)
-        problems.raise_if_any()
         return self._made.grant_invoke(grantee)
 
 

@@ -19,6 +19,7 @@ from cdk_inference.aws.log_groups import kept_log_group
 from cdk_inference.aws.nag import acknowledge
 from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.limits import REST_API_TIMEOUT_SECONDS
+from cdk_inference.validation import Problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from cdk_inference.aws.api_routes import ApiRoute
     from cdk_inference.aws.usage_plan import UsagePlan
     from cdk_inference.request_schema import Schema
-    from cdk_inference.validation import Problems
     from constructs import Construct
 
 STAGE: Final = "prod"
@@ -138,7 +138,16 @@ class RestFront:
         self._acknowledge(api, methods)
         root = f"https://{self.domain.name}" if self.domain else api.url.removesuffix("/")
         return MadeRestApi(
-            api, stage, log_group, methods, plans, keys, root, self._document(scope, routes)
+            scope,
+            self.access,
+            api,
+            stage,
+            log_group,
+            methods,
+            plans,
+            keys,
+            root,
+            self._document(scope, routes),
         )
 
     def _api(self, scope: Construct, log_group: logs.LogGroup) -> apigateway.RestApi:
@@ -257,8 +266,10 @@ class RestFront:
 
 @dataclass(frozen=True)
 class MadeRestApi:
-    """What :meth:`RestFront.make` made."""
+    """What :meth:`RestFront.make` made, in ``scope``."""
 
+    scope: Construct
+    access: ApiAuth
     api: apigateway.RestApi
     stage: apigateway.Stage
     log_group: logs.LogGroup
@@ -277,7 +288,14 @@ class MadeRestApi:
         )
 
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Allow ``grantee`` to call every method."""
+        """Allow ``grantee`` to call every method.
+
+        Raises:
+            ConfigurationError: the API lets its callers in otherwise.
+        """
+        problems = Problems(self.scope.node.path)
+        self.access.check_grant(problems)
+        problems.raise_if_any()
         first, *others = (method.grant_execute(grantee) for method in self.methods)
         for grant in others:
             first = first.combine(grant)

@@ -1,0 +1,101 @@
+"""One model of several behind one API, and the function that serves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cdk_inference.aws.api_routes import routes_by_name
+from cdk_inference.aws.ml_inference_function import MLInferenceFunction
+from cdk_inference.aws.packaging import Packaging
+from cdk_inference.model import IDENTIFIER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aws_cdk import Duration, Size
+
+    from cdk_inference.aws.api_routes import ApiRoute
+    from cdk_inference.aws.model_source import AnyModel, ModelSource
+    from cdk_inference.aws.warm_strategy import WarmStrategy
+    from cdk_inference.validation import Problems
+    from constructs import Construct
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model behind a :class:`MultiModelApi`, and what its function is like.
+
+    Attributes:
+        model: what is served.
+        model_source: as of :class:`MLInferenceFunction`, and so are the others here.
+        packaging: likewise.
+        memory_size: likewise.
+        timeout: likewise.
+        environment: likewise.
+        reserved_concurrency: likewise.
+        warm_strategy: likewise.
+
+    Example:
+        >>> ServedModel(faces, memory_size=Size.gibibytes(4), packaging=Packaging.ZIP)
+    """
+
+    model: AnyModel
+    model_source: ModelSource | None = None
+    packaging: Packaging = Packaging.IMAGE
+    memory_size: Size | None = None
+    timeout: Duration | None = None
+    environment: Mapping[str, str] | None = None
+    reserved_concurrency: int | None = None
+    warm_strategy: WarmStrategy | None = None
+
+    def make(self, scope: Construct, name: str) -> MLInferenceFunction:
+        """The function that serves the model as ``name``."""
+        return MLInferenceFunction(
+            scope,
+            name,
+            model=replace(self.model, name=name),
+            model_source=self.model_source,
+            packaging=self.packaging,
+            memory_size=self.memory_size,
+            timeout=self.timeout,
+            environment=self.environment,
+            reserved_concurrency=self.reserved_concurrency,
+            warm_strategy=self.warm_strategy,
+        )
+
+
+def check_models(models: Mapping[str, ServedModel], problems: Problems) -> None:
+    """Record whatever one API cannot have behind it."""
+    if not models:
+        problems.add(
+            "models is empty",
+            allowed="an API has at least one path",
+            remedy="give a ServedModel for each name",
+        )
+    for name in models:
+        if not IDENTIFIER.fullmatch(name):
+            problems.add(
+                f"a model is called {name!r}",
+                allowed="1 to 64 letters, digits, '.', '_' and '-' are allowed, the first a letter"
+                " or digit",
+                remedy="give it another name: it is part of its path",
+            )
+
+
+def make_functions(
+    scope: Construct, models: Mapping[str, ServedModel]
+) -> dict[str, MLInferenceFunction]:
+    """The function of each model by its name; made in ``scope``."""
+    return {name: served.make(scope, name) for name, served in models.items()}
+
+
+def routes_of(functions: Mapping[str, MLInferenceFunction]) -> list[ApiRoute]:
+    """The paths of all ``functions``, with the models' names in them."""
+    return [
+        route
+        for name, function in functions.items()
+        for route in routes_by_name(
+            f"{name}-", function.alias, function.model, has_pipeline=function.has_pipeline
+        )
+    ]
