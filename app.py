@@ -9,6 +9,7 @@ import os
 import aws_cdk as cdk
 import cdktn
 
+from stacks.apis import MultiModelRestStack, MultiModelStack, RestApiStack
 from stacks.budgeted import BudgetedStack
 from stacks.cloud_run import CloudRunGpuStack, CloudRunStack
 from stacks.cloud_run_batch import CloudRunBatchStack
@@ -38,6 +39,9 @@ for stack in (
     BudgetedStack,
     GradualReleaseStack,
     ABRoutingStack,
+    RestApiStack,
+    MultiModelStack,
+    MultiModelRestStack,
     PowerTuningStack,
 ):
     stack(aws, stack.__name__)

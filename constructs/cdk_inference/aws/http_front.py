@@ -14,7 +14,7 @@ from aws_cdk import aws_apigatewayv2_integrations as integrations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 
-from cdk_inference import openapi
+from cdk_inference.aws import openapi
 from cdk_inference.aws.api_auth import ApiAuth
 from cdk_inference.aws.api_timeout import warn_of_short_timeout
 from cdk_inference.aws.log_groups import kept_log_group

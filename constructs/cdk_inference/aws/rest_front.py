@@ -12,7 +12,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_wafv2 as wafv2
 
-from cdk_inference import openapi
+from cdk_inference.aws import openapi
 from cdk_inference.aws.api_auth import ApiAuth
 from cdk_inference.aws.api_timeout import warn_of_short_timeout
 from cdk_inference.aws.log_groups import kept_log_group
