@@ -41,7 +41,7 @@ def main() -> int:
     end_on_signals()
     try:
         with running(WORK_FOLDER / "demo") as emulator:
-            deploy(emulator, console=console, stacks=[STACK])
+            deploy(emulator, console=console)
             answers = read_digits(emulator, console)
         compare_with_cloud_run(answers, console)
     except LocalError as error:

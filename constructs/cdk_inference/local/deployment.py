@@ -20,6 +20,7 @@ from cdk_inference.local.supported import Omission, without_unsupported
 
 ACCOUNT: Final = "000000000000"
 REGION: Final = "us-east-1"
+CONCURRENT_STACKS: Final = 4  # the CLI asks for each stack's state every few hundred milliseconds
 
 Outputs = Mapping[str, Mapping[str, str]]
 """Stack name to output name to value."""
@@ -90,6 +91,7 @@ def deploy(
             [
                 *("deploy", *(stacks or ["--all"]), "--app", str(assembly)),
                 *("--require-approval", "never", "--progress", "events"),
+                *("--concurrency", str(CONCURRENT_STACKS)),
                 *("--outputs-file", str(made)),
             ],
             env=_environment(emulator, account),
