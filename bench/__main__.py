@@ -27,13 +27,22 @@ NAMES = (
 def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--short", action="store_true", help="one round, to see that it works: shown and not kept"
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
-    names = parser.parse_args().names or NAMES
+    options = parser.parse_args()
+    names = options.names or NAMES
     unknown = set(names) - set(NAMES)
     if unknown:
         parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; there is {', '.join(NAMES)}")
     for name in names:
-        report.keep(name, import_module(f"bench.{name}").measure())
+        benchmark = import_module(f"bench.{name}")
+        if options.short:
+            benchmark.ROUNDS = 1  # type: ignore[attr-defined]
+            print(report.markdown(name, benchmark.measure()))
+        else:
+            report.keep(name, benchmark.measure())
 
 
 if __name__ == "__main__":

@@ -1,27 +1,37 @@
-"""From the start of a process to its first answer: this runtime against the textbook handler.
+"""From the start of a process to its first answer, on AWS Lambda's Runtime API: this runtime, as it
+is packaged, against the textbook handler.
 
 Each round starts every contender once, in fresh processes one after the other, so that a change of
 the machine's speed meets all alike; the tables show medians over the rounds. The page cache is
-warm. The textbook takes onnxruntime's default number of threads, ours the runtime's own choice.
+warm. Nobody's interpreter looks into a virtual environment, and all bytecode is there.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import sysconfig
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
+from zipfile import ZipFile
 
-from bench import models
-from bench.report import Chart, Section, Table
+from cdk_inference.artifact import code_archive, dependencies_archive
+from cdk_inference.packages import PackageTarget
+
+from bench import models, optimised
+from bench.quota import quota
+from bench.report import ROOT, Chart, Section, Table
+from bench.requests import TOKENS, lambda_event, request_body
+from tests.contract.runtime_api import LOOP, RuntimeApi
 
 PROGRAMS = Path(__file__).parent / "starts"
 MODELS = {
@@ -30,32 +40,30 @@ MODELS = {
     "minilm": "MiniLM encoder, 90 MB",
     "bert": "BERT-base encoder, 436 MB",
 }
-ROUNDS = 11
-TOKENS = 16
-SEED = 20261122
-ANSWER = re.compile(rb'"(predictions|outputs)":')
+ROUNDS = 9
+# A function of 1,024 MB.
+LAMBDA_MB = 1024
+SHARE = LAMBDA_MB / 1769
+TEXTBOOK = ("-m", "awslambdaric", "bench.starts.lambda_textbook.handler")
+BASELINE, OURS, FLOOR = "textbook", "ours, optimised", "floor"
+ANSWERED = re.compile(r"/invocation/id/response|predictions")
 NOTE = (
-    "stock and capi are this runtime with either engine; engine is capi alone, on zeros, without"
-    " JSON and without an answer. Anonymous memory is what no file backs, when the answer is out."
-    " System calls and files opened are counted by strace in a start of their own; a thread that"
-    " loads the model calls mprotect for each page that its heap grows."
+    "The textbook's handler runs in awslambdaric, with onnxruntime's defaults; beside boto3, it"
+    " makes a client of Amazon S3 first. Ours is the runtime's own loop, from the files of a zip;"
+    " optimised, with the folder that `inference-runtime optimize` wrote (ResNet-18 with the"
+    " candidate layout). The floor is the interpreter, onnxruntime's library, the optimised model"
+    " mapped, and one run on zeros. Anonymous memory is what no file backs, when the answer is out."
+    " System calls and files opened until then are counted by strace in a start of their own; a"
+    " thread that loads the model calls mprotect for each page that its heap grows."
 )
 
 
 class Contender(NamedTuple):
-    """A program of ``starts/``, and what its environment adds."""
+    """A way to start, and whether the model is the optimised one."""
 
-    program: str
-    environ: dict[str, str]
-
-
-CONTENDERS = {
-    "textbook": Contender("textbook", {}),
-    "stock": Contender("runtime", {"INFERENCE_ENGINE": "stock"}),
-    "capi": Contender("runtime", {"INFERENCE_ENGINE": "capi"}),
-    "engine": Contender("engine", {}),
-}
-BASELINE = next(iter(CONTENDERS))
+    command: tuple[str, ...]
+    path: str
+    optimised: bool = False
 
 
 class Start(NamedTuple):
@@ -73,75 +81,134 @@ class Calls(NamedTuple):
 
 
 def measure() -> Section:
-    """Start every contender on every model."""
-    tables, ratios = [], {}
-    for model, title in MODELS.items():
-        starts, calls = _measure(model)
-        tables.append(_table(title, starts, calls))
-        ratios[title] = round(_milliseconds(starts["capi"]) / _milliseconds(starts[BASELINE]), 3)
-    tables[-1].note = NOTE
-    chart = Chart("Cold start to the first answer, capi", "of the textbook handler's time", ratios)
-    return Section("Cold start", tables, [chart])
-
-
-def request_body(model: str) -> bytes:
-    """A request that ``model`` answers, in the simple form."""
-    draw = random.Random(SEED)
-
-    def numbers(*shape: int) -> object:
-        if not shape:
-            return round(draw.uniform(-2, 2), 4)
-        return [numbers(*shape[1:]) for _ in range(shape[0])]
-
-    if model == "mlp":
-        return json.dumps({"features": numbers(256)}).encode()
-    if model == "resnet18":
-        return json.dumps({"features": numbers(3, 224, 224)}).encode()
-    inputs = {
-        "input_ids": [[draw.randrange(1000, 30000) for _ in range(TOKENS)]],
-        "attention_mask": [[1] * TOKENS],
-        "token_type_ids": [[0] * TOKENS],
-    }
-    return json.dumps({"inputs": inputs}).encode()
-
-
-def _measure(model: str) -> tuple[dict[str, list[Start]], dict[str, Calls | None]]:
-    path = models.path_of(model)
+    """Start every contender on every model, with all processors and with a share of one."""
+    tables, charts = [], []
     with TemporaryDirectory() as folder:
-        body = Path(folder, "body.json")
-        body.write_bytes(request_body(model))
-        for contender in CONTENDERS.values():
-            _start(contender, path, body)  # compiles bytecode and fills the page cache
-        starts: dict[str, list[Start]] = {name: [] for name in CONTENDERS}
-        for _ in range(ROUNDS):
-            for name, contender in CONTENDERS.items():
-                starts[name].append(_start(contender, path, body))
-        calls = {
-            name: _count_calls(contender, path, body, Path(folder, "trace"))
-            for name, contender in CONTENDERS.items()
-        }
-    return starts, calls
+        contenders = _contenders(Path(folder))
+        for title, vcpus in (("", 0.0), (f", {SHARE:.2f} vCPU", SHARE)):
+            ratios = {}
+            for model, name in MODELS.items():
+                starts = _measure(contenders, model, vcpus)
+                if starts is None:
+                    break
+                calls = None if vcpus else _count_all_calls(contenders, model)
+                tables.append(_table(name + title, starts, calls))
+                ratios[name] = round(_ms(starts[OURS]) / _ms(starts[BASELINE]), 3)
+            else:
+                what = f"Cold start to the first answer{title}"
+                charts.append(Chart(what, "of the textbook handler's time", ratios))
+    tables[-1].note = NOTE
+    return Section("Cold start", tables, charts)
 
 
-def _start(contender: Contender, model: Path, body: Path) -> Start:
+def _contenders(folder: Path) -> dict[str, Contender]:
+    """The ways to start; ours from its artifact, unpacked into ``folder``."""
+    here = PackageTarget.host()
+    for archive in (code_archive(here.python_version), dependencies_archive(here)):
+        with ZipFile(archive.path) as content:
+            content.extractall(folder)
+    packages = sysconfig.get_path("purelib")
+    theirs, ours = f"{ROOT}:{packages}", f"{folder}:{folder / 'python'}"
+    with_boto3 = (*TEXTBOOK[:-1], "bench.starts.lambda_textbook_boto3.handler")
+    return {
+        BASELINE: Contender(TEXTBOOK, theirs),
+        "textbook beside boto3": Contender(with_boto3, theirs),
+        "ours": Contender(LOOP, ours),
+        OURS: Contender(LOOP, ours, optimised=True),
+        FLOOR: Contender((str(PROGRAMS / "floor.py"),), ours, optimised=True),
+    }
+
+
+def _measure(
+    contenders: dict[str, Contender], model: str, vcpus: float
+) -> dict[str, list[Start]] | None:
+    """``None`` where this machine does not let a share of a processor be set."""
+    starts: dict[str, list[Start]] = {name: [] for name in contenders}
+    with quota(vcpus) if vcpus else _all_processors() as prefix:
+        if prefix is None:
+            return None
+        for round_ in range(ROUNDS + 1):
+            for name, contender in contenders.items():
+                start = _start(contender, model, prefix)
+                if round_:  # The first compiles bytecode and fills the page cache.
+                    starts[name].append(start)
+    return starts
+
+
+@contextmanager
+def _all_processors() -> Iterator[tuple[str, ...] | None]:
+    yield ()
+
+
+def _start(contender: Contender, model: str, prefix: tuple[str, ...]) -> Start:
     """One cold start, from before the process exists to its answer."""
+    if contender.command[0] != "-m":
+        return _start_floor(contender, model, prefix)
+    event = lambda_event(request_body(model))
+    began = time.perf_counter()
+    with _running(contender, model, prefix) as (api, process):
+        outcome = api.invoke(event, "id")
+        milliseconds = (time.perf_counter() - began) * 1000
+        anonymous_mb = _anonymous_mb(process.pid)
+    if outcome.payload.get("statusCode") != 200:
+        raise SystemExit(f"{contender.command} did not answer: {outcome.payload}")
+    return Start(milliseconds, anonymous_mb)
+
+
+@contextmanager
+def _running(
+    contender: Contender, model: str, prefix: tuple[str, ...]
+) -> Iterator[tuple[RuntimeApi, subprocess.Popen[bytes]]]:
+    api = RuntimeApi()
+    environ = {
+        "MODEL_URI": str(_model(contender, model)),
+        "AWS_LAMBDA_RUNTIME_API": api.address,
+        "PYTHONPATH": contender.path,
+        **({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(LAMBDA_MB)} if "/bin/sh" in prefix else {}),
+    }
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-S", *contender.command], env=environ, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield api, process
+    finally:
+        os.kill(_traced(process.pid) or process.pid, signal.SIGKILL)
+        process.wait()  # strace ends after what it traced, and then its file is whole.
+        api.close()
+
+
+def _traced(pid: int) -> int | None:
+    """The process that strace has started."""
+    if Path(f"/proc/{pid}/comm").read_text().strip() != "strace":
+        return None
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def _start_floor(contender: Contender, model: str, prefix: tuple[str, ...]) -> Start:
     reading, writing = os.pipe()
     began = time.perf_counter()
     with subprocess.Popen(
-        _command(contender, model, body, writing), env=os.environ | contender.environ,
-        pass_fds=[writing], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        [*prefix, sys.executable, "-S", *_floor(contender, model, writing)],
+        env={"PYTHONPATH": contender.path}, pass_fds=[writing],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
     ) as process, os.fdopen(reading, "rb") as answers:  # fmt: skip
         os.close(writing)
-        answer = answers.readline()
-        milliseconds = (time.perf_counter() - began) * 1000
-        if not ANSWER.search(answer):
-            raise SystemExit(f"{contender.program} did not answer: {answer!r}")
-        return Start(milliseconds, _anonymous_mb(process.pid))
+        if not answers.readline():
+            raise SystemExit("the floor did not answer")
+        return Start((time.perf_counter() - began) * 1000, _anonymous_mb(process.pid))
 
 
-def _command(contender: Contender, model: Path, body: Path, answer_fd: int) -> list[str]:
-    program = PROGRAMS / f"{contender.program}.py"
-    return [sys.executable, str(program), str(model), str(body), str(answer_fd)]
+def _floor(contender: Contender, model: str, answer_fd: int) -> list[str]:
+    columns = {"mlp": 256, "resnet18": 224}.get(model, TOKENS)
+    file = optimised.served_file(_model(contender, model).parent)
+    return [*contender.command, str(file), str(answer_fd), str(columns)]
+
+
+def _model(contender: Contender, model: str) -> Path:
+    if contender.optimised:
+        return optimised.folder_of(model) / "model.onnx"
+    return models.path_of(model)
 
 
 def _anonymous_mb(pid: int) -> float:
@@ -151,40 +218,43 @@ def _anonymous_mb(pid: int) -> float:
     raise SystemExit("this kernel does not tell RssAnon")
 
 
-def _count_calls(contender: Contender, model: Path, body: Path, trace: Path) -> Calls | None:
+def _count_all_calls(contenders: dict[str, Contender], model: str) -> dict[str, Calls] | None:
     """``None`` where strace is not installed."""
-    strace = shutil.which("strace")
-    if strace is None:
+    if shutil.which("strace") is None:
         return None
-    with Path(os.devnull).open("wb") as nowhere:
-        subprocess.run(
-            [strace, "-f", "-o", str(trace), *_command(contender, model, body, nowhere.fileno())],
-            env=os.environ | contender.environ, pass_fds=[nowhere.fileno()],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
-        )  # fmt: skip
-    calls = [line for line in trace.read_text(errors="replace").splitlines() if "(" in line]
+    return {name: _count_calls(contender, model) for name, contender in contenders.items()}
+
+
+def _count_calls(contender: Contender, model: str) -> Calls:
+    with TemporaryDirectory() as folder:
+        trace = Path(folder, "trace")
+        strace = ("strace", "-f", "-s", "64", "-o", str(trace))
+        _start(contender, model, strace)
+        lines = trace.read_text(errors="replace").splitlines()
+    answered = next(n for n, line in enumerate(lines) if ANSWERED.search(line))
+    calls = [line for line in lines[:answered] if "(" in line and "resumed>" not in line]
     opened = re.compile(r" open(at)?\(.* = \d+$")
     return Calls(len(calls), sum(bool(opened.search(call)) for call in calls))
 
 
-def _milliseconds(starts: list[Start]) -> float:
+def _ms(starts: list[Start]) -> float:
     return median(start.milliseconds for start in starts)
 
 
-def _table(title: str, starts: dict[str, list[Start]], calls: dict[str, Calls | None]) -> Table:
-    baseline = _milliseconds(starts[BASELINE])
+def _table(title: str, starts: dict[str, list[Start]], calls: dict[str, Calls] | None) -> Table:
+    baseline, floor = _ms(starts[BASELINE]), _ms(starts[FLOOR])
     rows = []
     for name, some in starts.items():
-        counted = calls[name]
-        rows.append(
-            [
-                name,
-                f"{_milliseconds(some):.0f}",
-                f"{_milliseconds(some) / baseline:.2f}",
-                f"{median(start.anonymous_mb for start in some):.0f}",
-                f"{counted.syscalls:,}" if counted else "–",
-                f"{counted.files_opened:,}" if counted else "–",
-            ]
-        )
-    header = ["way", "ms", f"of the {BASELINE}'s", "anonymous MB", "system calls", "files opened"]
-    return Table(title, header, rows)
+        row = [
+            name,
+            f"{_ms(some):.0f}",
+            f"{_ms(some) / baseline:.2f}",
+            f"{_ms(some) / floor:.2f}",
+            f"{min(start.milliseconds for start in some):.0f}",
+            f"{median(start.anonymous_mb for start in some):.0f}",
+        ]
+        if calls:
+            row += [f"{calls[name].syscalls:,}", f"{calls[name].files_opened:,}"]
+        rows.append(row)
+    header = ["way", "ms", f"of the {BASELINE}'s", "of the floor", "fastest", "anonymous MB"]
+    return Table(title, header + (["system calls", "files opened"] if calls else []), rows)

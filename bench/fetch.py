@@ -19,13 +19,12 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from bench import models, object_store
-from bench.cold_start import ANSWER, PROGRAMS, request_body
+from bench import models, object_store, optimised
+from bench.cold_start import PROGRAMS
 from bench.report import Chart, Section, Table
+from bench.requests import ANSWER, request_body
 
 MODELS = {"resnet18": "ResNet-18, 47 MB", "bert": "BERT-base encoder, 436 MB"}
-# What suits each best; without samples, nothing that changes answers.
-CANDIDATES = {"resnet18": "layout", "bert": "fused"}
 BUCKET = "models"
 DELAY_SECONDS = 0.02
 ROUNDS = 7
@@ -84,7 +83,7 @@ def _measure(model: str) -> dict[str, list[Start]]:
         stored.mkdir()
         (stored / "original").mkdir()
         (stored / "original" / "model.onnx").symlink_to(models.path_of(model))
-        (stored / "optimised").symlink_to(_optimised(model))
+        (stored / "optimised").symlink_to(optimised.folder_of(model))
         body = Path(folder, "body.json")
         body.write_bytes(request_body(model))
         with object_store.running(Path(folder), DELAY_SECONDS) as url:
@@ -94,20 +93,6 @@ def _measure(model: str) -> dict[str, list[Start]]:
                 for name, way in WAYS.items():
                     starts[name].append(_start(way, url, body))
     return starts
-
-
-def _optimised(model: str) -> Path:
-    """The folder that ``optimize`` writes, made on first use: that takes minutes."""
-    folder = models.CACHE / "optimised" / model
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [sys.executable, "-m", "inference_runtime.cli", "optimize", models.path_of(model),
-             "--output", folder, "--candidates", CANDIDATES[model], "--calls", "1", "--rounds", "1",
-             "--runs", "1"],
-            check=True,
-        )  # fmt: skip
-    return folder
 
 
 def _start(way: Way, url: str, body: Path) -> Start:

@@ -22,8 +22,8 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from bench import models
-from bench.cold_start import SEED, request_body
 from bench.report import Chart, Section, Table
+from bench.requests import SEED, lambda_event, request_body
 from tests.contract.runtime_api import AWSLAMBDARIC, LOOP, PREFIX, RuntimeApi
 
 ROUNDS = 21
@@ -79,7 +79,7 @@ def measure() -> Section:
 
 
 def _starts(model: str) -> dict[str, Times]:
-    event = _event(request_body(model))
+    event = lambda_event(request_body(model))
     measured: dict[str, list[Times]] = {name: [] for name in CLIENTS}
     for round_ in range(ROUNDS + 1):
         for name, client in CLIENTS.items():
@@ -99,7 +99,7 @@ def _start(client: tuple[str, ...], model: str, event: Any) -> Times:
 
 def _warm() -> dict[str, Times]:
     """From an event's hand-over to its answer, client and Runtime API together."""
-    event = _event(request_body("mlp"))
+    event = lambda_event(request_body("mlp"))
     measured: dict[str, list[Times]] = {name: [] for name in CLIENTS}
     with ExitStack() as stack:
         processes = {
@@ -118,7 +118,7 @@ def _warm() -> dict[str, Times]:
 
 def _memory() -> dict[str, float]:
     draw = random.Random(SEED)
-    event = _event(json.dumps({"features": [draw.random() for _ in range(1024)]}).encode())
+    event = lambda_event(json.dumps({"features": [draw.random() for _ in range(1024)]}).encode())
     measured = {}
     for name, client in CLIENTS.items():
         with _running(client, "mlp52", AWS_LAMBDA_MAX_CONCURRENCY=str(CONCURRENCY)) as process:
@@ -151,16 +151,6 @@ def _running(client: tuple[str, ...], model: str, **environ: str) -> Iterator[Pr
         os.killpg(process.pid, 9)
         process.wait()
         api.close()
-
-
-def _event(body: bytes) -> Any:
-    """A function URL's."""
-    http = {"method": "POST", "path": "/predict"}
-    return {
-        "version": "2.0", "routeKey": "$default", "rawPath": "/predict", "rawQueryString": "",
-        "headers": {"content-type": "application/json"}, "isBase64Encoded": False,
-        "requestContext": {"http": http, "stage": "$default"}, "body": body.decode(),
-    }  # fmt: skip
 
 
 def _answer(api: RuntimeApi, event: Any) -> None:

@@ -7,7 +7,6 @@ and tells its peak: what it takes above the same start of a model of next to not
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -18,8 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from bench import models
-from bench.cold_start import ANSWER, PROGRAMS, request_body
+from bench.cold_start import PROGRAMS
 from bench.report import Section, Table
+from bench.requests import ANSWER, request_body
 
 MODELS = {
     "mlp52": "dense layers",
@@ -73,7 +73,7 @@ def _median_run(model: str, profile: str) -> Run:
 def _run(model: str, profile: str) -> Run:
     with TemporaryDirectory() as folder:
         body = Path(folder, "body.json")
-        body.write_bytes(_request(model))
+        body.write_bytes(request_body(model))
         reading, writing = os.pipe()
         command = [sys.executable, str(PROGRAMS / "runtime.py"), str(models.path_of(model)),
                    str(body), str(writing)]  # fmt: skip
@@ -106,9 +106,3 @@ def _settled_peak_mb(pid: int) -> float:
 def _processor_seconds(pid: int) -> float:
     user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def _request(model: str) -> bytes:
-    if model == "mlp52":
-        return json.dumps({"features": [0.5] * 1024}).encode()
-    return request_body("resnet18" if model == "wide_resnet" else model)

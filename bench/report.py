@@ -89,13 +89,13 @@ def describe_machine() -> str:
 
 def keep(name: str, section: Section) -> None:
     """Print ``section``, keep its figures, and write the document anew."""
-    print(_markdown(name, section))
+    print(markdown(name, section))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(asdict(section), indent=1) + "\n")
     for index, chart in enumerate(section.charts):
         _draw(chart, PICTURES / f"bench-{name}-{index}.svg")
     sections = {file.stem: _load(file) for file in sorted(RESULTS.glob("*.json"))}
-    DOCUMENT.write_text("\n".join([_INTRODUCTION, *(_markdown(n, s) for n, s in sections.items())]))
+    DOCUMENT.write_text("\n".join([_INTRODUCTION, *(markdown(n, s) for n, s in sections.items())]))
 
 
 def _load(file: Path) -> Section:
@@ -105,7 +105,8 @@ def _load(file: Path) -> Section:
     return Section(kept["title"], tables, charts, kept["machine"])
 
 
-def _markdown(name: str, section: Section) -> str:
+def markdown(name: str, section: Section) -> str:
+    """``section`` as the document shows it."""
     parts = [f"## {section.title}\n", f"{section.machine}. `uv run python -m bench {name}`\n"]
     for table in section.tables:
         parts.append(f"### {table.title}\n")
