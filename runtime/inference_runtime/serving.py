@@ -11,6 +11,7 @@ from threading import Thread
 
 from inference_runtime.engine import selection
 from inference_runtime.errors import InferenceError
+from inference_runtime.models.memory import use_one_heap
 from inference_runtime.settings import Settings
 
 TYPE_CHECKING = False
@@ -54,6 +55,7 @@ def prepare(settings: Settings) -> DataPlane:
         ModelNotLoaded: ``MODEL_URI`` names a repository that cannot be listed or holds no model.
     """
     engine = settings.engine if settings.on_cpu else selection.STOCK
+    use_one_heap()
     Thread(target=selection.preload, args=(engine,), daemon=True).start()
     from inference_runtime.loading import Loader
 

@@ -45,6 +45,7 @@ OWN = {
     "errors", "exchange", "jsonio", "loading", "manifest", "messages", "models",
     "models.files", "models.local", "models.memory", "models.onnx_file", "observers",
     "observers.request_log",
+    "readahead",
     "repository", "routing", "service", "serving", "settings", "signature", "statistics",
     "telemetry", "tensor",
 }  # fmt: skip

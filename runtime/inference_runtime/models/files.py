@@ -10,6 +10,7 @@ from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models import ModelFiles
 from inference_runtime.models.memory import check_fits
 from inference_runtime.models.onnx_file import external_data
+from inference_runtime.readahead import read_ahead
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,11 +44,17 @@ def _checked(served: Served, uri: str, settings: Settings, lease: Lease | None) 
     if served.path != served.original:
         uri = served.path
     folder = os.path.dirname(served.path)
+    if settings.loads_models:
+        read_ahead(served.path)
     own_size = os.path.getsize(served.path)
-    external_size = sum(_size(uri, folder, name) for name in external_data(served.path, uri))
+    external = external_data(served.path, uri)
+    external_size = sum(_size(uri, folder, name) for name in external)
     is_mapped = served.path.endswith(ORT_SUFFIX)  # as a whole
     embedded, mapped = (0, own_size) if is_mapped else (own_size, external_size)
     check_fits(uri, embedded, mapped, settings.lambda_memory_mb, is_loaded=settings.loads_models)
+    if settings.loads_models:
+        for name in external:
+            read_ahead(os.path.join(folder, name))
     return ModelFiles(served, own_size + external_size, lease)
 
 

@@ -27,6 +27,7 @@ from threading import Lock
 
 from inference_runtime.engine.capi import NeedsStockEngine
 from inference_runtime.engine.options import LOG_ERRORS, disable_telemetry
+from inference_runtime.readahead import read_ahead
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -245,7 +246,9 @@ def load_library() -> Library:
     global _loaded
     with _loading:
         if _loaded is None:
-            _loaded = Library(find_library())
+            path = find_library()
+            read_ahead(path)
+            _loaded = Library(path)
         return _loaded
 
 
