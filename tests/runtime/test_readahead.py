@@ -65,7 +65,7 @@ def test_what_is_there_is_not_read_again(file: Path, monkeypatch: pytest.MonkeyP
 
 def test_descriptors_are_closed(file: Path) -> None:
     def opened() -> int:
-        return len(os.listdir("/proc/self/fd"))
+        return len([*Path("/proc/self/fd").iterdir()])
 
     before = opened()
     for _ in range(20):
