@@ -49,12 +49,13 @@ _MAX_BODY: Final = Limit(1, CLOUD_RUN_REQUEST_BYTES // _MIB, "MiB", "Cloud Run")
 class TlsToRuntime:
     """TLS between nginx and the runtime, with a certificate of yours.
 
-    Who may read the certificate's key may be either; so keep it for this service alone. Cloud Run
-    encrypts what comes to an instance and leaves it anyway: this is for those who must encrypt what
-    stays in it, too.
+    Cloud Run encrypts what comes to an instance and what leaves it anyway: this is for those who
+    must encrypt what stays in it, too. The certificate is for this alone: make one that nothing else
+    trusts, as ``openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj
+    /CN=localhost -addext subjectAltName=DNS:localhost -keyout key.pem -out certificate.pem`` does.
 
     Attributes:
-        certificate: for the name ``localhost``, in PEM; nginx takes no other, and no other name.
+        certificate: for the name ``localhost``, in PEM. nginx takes no other.
         key: its private key, in PEM.
 
     Example:
