@@ -50,9 +50,9 @@ class TlsToRuntime:
     """TLS between nginx and the runtime, with a certificate of yours.
 
     Cloud Run encrypts what comes to an instance and what leaves it anyway: this is for those who
-    must encrypt what stays in it, too. The certificate is for this alone: make one that nothing else
-    trusts, as ``openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj
-    /CN=localhost -addext subjectAltName=DNS:localhost -keyout key.pem -out certificate.pem`` does.
+    must encrypt what stays in it, too. Make a certificate for this alone, that nothing else trusts,
+    as ``openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /CN=localhost
+    -addext subjectAltName=DNS:localhost -keyout key.pem -out certificate.pem`` does.
 
     Attributes:
         certificate: for the name ``localhost``, in PEM. nginx takes no other.
