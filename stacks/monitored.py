@@ -12,6 +12,7 @@ from cdk_inference import (
     InferenceMonitoring,
     MLInferenceFunction,
     Packaging,
+    Tracing,
 )
 
 from stacks.demonstration import demonstrate
@@ -23,7 +24,7 @@ _MODEL: Final = Path(__file__).parents[1] / "models" / "digits" / "digits.onnx"
 
 
 class MonitoredStack(Stack):
-    """A function with dashboard, alarms to a topic, queries and the runtime's own metrics.
+    """A function with dashboard, alarms, queries, metrics and traces of its own, and an agent.
 
     Example:
         >>> MonitoredStack(cdk.App(), "MonitoredStack")
@@ -38,6 +39,8 @@ class MonitoredStack(Stack):
             model=InferenceModel.from_file(_MODEL),
             packaging=Packaging.ZIP,
             environment={"INFERENCE_METRICS": "emf"},
+            tracing=Tracing.ADOT,
+            lambda_insights=True,
         )
         alerts = AlertTopic(self, "Alerts")
         InferenceMonitoring(self, "Monitoring", function=function, topic=alerts.topic, emf=True)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from cdk_inference.aws.s3_model_store import S3ModelStore
     from cdk_inference.aws.served_model import ServedModel
     from cdk_inference.aws.smoke_test import SmokeTest
+    from cdk_inference.aws.telemetry import Tracing
     from cdk_inference.aws.usage_plan import UsagePlan
     from cdk_inference.aws.warm_strategy import WarmStrategy
     from cdk_inference.errors import PackagingError
@@ -88,6 +89,7 @@ __all__ = [
     "SmokeTest",
     "StoredModel",
     "TensorSpec",
+    "Tracing",
     "UsagePlan",
     "WarmSchedule",
     "WarmStrategy",
@@ -131,6 +133,7 @@ _HOMES = {
     "SmokeTest": "aws.smoke_test",
     "StoredModel": "stored_model",
     "TensorSpec": "model",
+    "Tracing": "aws.telemetry",
     "UsagePlan": "aws.usage_plan",
     "WarmSchedule": "aws.provisioned_warm_pool",
     "WarmStrategy": "aws.warm_strategy",

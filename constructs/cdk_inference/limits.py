@@ -73,6 +73,10 @@ LAMBDA_ONE_VCPU_MB: Final = 1_769
 LAMBDA_PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14")
 LAMBDA_DEFAULT_PYTHON: Final = "3.13"
 
+# The layer of the AWS Distro for OpenTelemetry that has a collector in it.
+# https://aws-otel.github.io/docs/getting-started/lambda/lambda-python
+ADOT_PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13")
+
 # SnapStart: https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html
 LAMBDA_SNAP_START_PYTHON_VERSIONS: Final = ("3.12", "3.13", "3.14")
 LAMBDA_SNAP_START_EPHEMERAL_STORAGE_MB: Final = 512

@@ -3,6 +3,18 @@
 #
 # For a base that never changes, pin it: --build-arg BASE_IMAGE=python:3.13-slim@sha256:…
 ARG BASE_IMAGE=python:3.13-slim
+ARG INSIGHTS_IMAGE=${BASE_IMAGE}
+
+# The agent of CloudWatch Lambda Insights, from the package that AWS has for Amazon Linux, on which
+# INSIGHTS_IMAGE must be built; without a package there is none.
+FROM ${INSIGHTS_IMAGE} AS insights
+ARG INSIGHTS_PACKAGE=
+RUN mkdir /insights \
+    && if [ -n "${INSIGHTS_PACKAGE}" ]; then \
+        curl --fail --silent --show-error --output /tmp/insights.rpm "${INSIGHTS_PACKAGE}" \
+        && rpm --install --nodeps /tmp/insights.rpm \
+        && mv /opt/extensions /opt/cloudwatch /insights; \
+    fi
 
 FROM ${BASE_IMAGE} AS build
 WORKDIR /build
@@ -20,16 +32,17 @@ RUN find models -exec touch --date @315532800 {} +
 # The name of the extension that fetches the model while the runtime is imported; without a name
 # there is none.
 ARG MODEL_CACHE_EXTENSION=
-RUN mkdir extensions \
+COPY --from=insights /insights opt
+RUN mkdir -p opt/extensions \
     && if [ -n "${MODEL_CACHE_EXTENSION}" ]; then \
         install -m 755 code/inference_runtime/adapters/model_cache_extension.sh \
-            "extensions/${MODEL_CACHE_EXTENSION}"; \
+            "opt/extensions/${MODEL_CACHE_EXTENSION}"; \
     fi
 
 FROM ${BASE_IMAGE}
 WORKDIR /var/task
 COPY --from=build /build/dependencies ./
-COPY --from=build /build/extensions /opt/extensions
+COPY --from=build /build/opt /opt
 # Empty where the model is elsewhere.
 COPY --from=build /build/models models
 COPY --from=build /build/code ./

@@ -215,6 +215,8 @@ SNAP_START: Final = "snap-start"
 PROVISIONED: Final = "provisioned-concurrency"
 _RUNTIME_API: Final = "AWS_LAMBDA_RUNTIME_API"
 _SMOKE_TEST_TARGET: Final = "SMOKE_TEST_TARGET"
+# Where AWS's own tools look for the trace of the invocation at hand.
+TRACE_ID: Final = "_X_AMZN_TRACE_ID"
 
 VARIABLES: Final = (
     Variable(
@@ -735,3 +737,8 @@ def smoke_test_target(environ: Mapping[str, str] = os.environ) -> str:
     if not environ.get(_SMOKE_TEST_TARGET):
         raise InvalidSettings(f"{_SMOKE_TEST_TARGET} is not set: it takes the ARN of a version")
     return environ[_SMOKE_TEST_TARGET]
+
+
+def invocation_trace(environ: Mapping[str, str] = os.environ) -> str:
+    """AWS X-Ray's header of the invocation at hand; empty where there is none."""
+    return environ.get(TRACE_ID, "")

@@ -18,9 +18,10 @@ from unittest.mock import Mock
 import inference_runtime
 import onnx
 import pytest
-from inference_runtime.adapters.lambda_host import TRACE_ID, Worker
+from inference_runtime.adapters.lambda_host import Worker
 from inference_runtime.adapters.lambda_runtime_api import Invocation
 from inference_runtime.adapters.watchdog import Watchdog
+from inference_runtime.settings import TRACE_ID
 
 from tests.contract.runtime_api import LOOP, RuntimeApi, lambda_client, lambda_process
 from tests.runtime import onnx_models as models

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from inference_runtime.dataplane import DataPlane
 from inference_runtime.observers.traces import Traces
-from inference_runtime.settings import Settings
+from inference_runtime.settings import TRACE_ID, Settings
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.runtime import onnx_models
@@ -103,6 +103,47 @@ def test_a_span_and_its_parts_join_the_callers_trace() -> None:
     for part in ("decode", "run", "encode"):
         assert spans[part].parent.span_id == infer.context.span_id
         assert infer.start_time <= spans[part].start_time <= spans[part].end_time <= infer.end_time
+
+
+XRAY = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled="
+
+
+def spans_of_a_prediction(**headers: str) -> list[Any]:
+    exporter = InMemorySpanExporter()
+    settings = Settings.read({"MODEL_URI": "unused", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"})
+    with serving(onnx_models.identity("FP32")) as plane:
+        plane.add_observer(Traces(settings, exporter))
+        predict(plane, GOOD, **headers)
+        plane.close()
+    return list(exporter.get_finished_spans())
+
+
+def test_on_lambda_a_span_joins_the_trace_of_the_invocation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(TRACE_ID, f"{XRAY}1;Lineage=a87bd80c:0|68fd508a:5")
+    (infer,) = (span for span in spans_of_a_prediction() if span.name == "infer")
+    assert f"{infer.context.trace_id:032x}" == "5759e988bd862e3fe1be46a994272793"
+    assert f"{infer.parent.span_id:016x}" == "53995c3f42cd8ad8"
+
+
+def test_what_x_ray_does_not_sample_is_not_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TRACE_ID, f"{XRAY}0")
+    assert spans_of_a_prediction() == []
+
+
+@pytest.mark.parametrize("header", ["", "Root=1-5759e988-bd862e3fe1be46a994272793", "nonsense"])
+def test_without_a_span_of_the_caller_there_is_a_trace_of_its_own(
+    header: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TRACE_ID, header)
+    assert sum(span.parent is None for span in spans_of_a_prediction()) == 1
+
+
+def test_the_callers_own_header_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TRACE_ID, f"{XRAY}0")
+    (span, *_) = spans_of_a_prediction(traceparent=TRACEPARENT)
+    assert f"{span.context.trace_id:032x}" == TRACEPARENT.split("-")[1]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def function_environment(
-    model: AnyModel, source: ModelSource, users: Mapping[str, str], problems: Problems
+    model: AnyModel,
+    source: ModelSource,
+    telemetry: Mapping[str, str],
+    users: Mapping[str, str],
+    problems: Problems,
 ) -> dict[str, str]:
     """The user's variables and those of the contract.
 
@@ -25,6 +29,7 @@ def function_environment(
     """
     own = {
         **source.environment(model),
+        **telemetry,
         MODEL_NAME: model.name,
         MODEL_VERSION: model.version,
     }

@@ -175,6 +175,7 @@ def package(
     base_image: str,
     *,
     model_cache: bool,
+    image_arguments: Mapping[str, str],
 ) -> LambdaPackage:
     """Build what Lambda runs; layers become children of ``scope``.
 
@@ -184,18 +185,22 @@ def package(
         platform: what it is for.
         base_image: of an image.
         model_cache: whether the extension is in it that fetches the model.
+        image_arguments: further arguments of an image's build.
     """
     if platform.packaging is Packaging.IMAGE:
-        return _image(model, platform, base_image, model_cache)
+        arguments = {"BASE_IMAGE": base_image, **image_arguments}
+        return _image(model, platform, arguments, model_cache)
     return _zip(scope, model, platform, model_cache)
 
 
 def _image(
-    model: InferenceModel | None, platform: LambdaPlatform, base_image: str, model_cache: bool
+    model: InferenceModel | None,
+    platform: LambdaPlatform,
+    arguments: dict[str, str],
+    model_cache: bool,
 ) -> LambdaPackage:
     arm = platform.architecture.name == lambda_.Architecture.ARM_64.name
     folder = image_context("lambda", model)
-    arguments = {"BASE_IMAGE": base_image}
     if model_cache:
         arguments["MODEL_CACHE_EXTENSION"] = MODEL_CACHE_EXTENSION
     code = lambda_.Code.from_asset_image(

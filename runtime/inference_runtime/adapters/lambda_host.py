@@ -16,19 +16,15 @@ from inference_runtime.adapters.lambda_runtime_api import (
     RuntimeApiError,
 )
 from inference_runtime.errors import InferenceError
-from inference_runtime.settings import SNAP_START
+from inference_runtime.settings import SNAP_START, TRACE_ID
 from inference_runtime.telemetry import log_exception
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
-
     from inference_runtime.adapters.lambda_runtime_api import Invocation
     from inference_runtime.dataplane import DataPlane
     from inference_runtime.jsonio import Json
     from inference_runtime.messages import Reply
-
-TRACE_ID: Final = "_X_AMZN_TRACE_ID"
 
 # Status and headers as JSON, eight NULs, the body:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
@@ -70,7 +66,7 @@ class Worker:
 
     def _serve(self, invocation: Invocation) -> None:
         if self._alone:
-            os.environ[TRACE_ID] = invocation.trace_id  # where AWS's own tools look for it
+            os.environ[TRACE_ID] = invocation.trace_id
         try:
             answer = self._answer(invocation)
         except Exception as error:

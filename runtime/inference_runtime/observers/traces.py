@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 
 from inference_runtime.errors import InvalidSettings
+from inference_runtime.settings import invocation_trace
 
 try:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ImportError:
@@ -25,6 +26,8 @@ except ImportError:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from inference_runtime.exchange import Exchange
@@ -38,8 +41,8 @@ class Traces:
     """One span for each request that ran, and within it one for each of its parts.
 
     Spans are made from the measured times once the request is over, so tracing adds nothing to
-    the request itself. On Lambda each span is sent at once, because the process is frozen between
-    requests; elsewhere they are sent in batches.
+    the request itself. On Lambda those of a request are sent before its answer, because the
+    process is frozen between requests; elsewhere many are sent at once.
 
     Args:
         settings: of this process.
@@ -50,12 +53,8 @@ class Traces:
         resource = Resource.create({"service.name": settings.model_name})
         self._provider = TracerProvider(resource=resource)
         exporter = exporter or OTLPSpanExporter()
-        frozen_between_requests = settings.lambda_memory_mb is not None
-        self._provider.add_span_processor(
-            SimpleSpanProcessor(exporter)
-            if frozen_between_requests
-            else BatchSpanProcessor(exporter)
-        )
+        self._frozen_between_requests = settings.lambda_memory_mb is not None
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("inference_runtime")
         self._propagator = TraceContextTextMapPropagator()
 
@@ -71,7 +70,7 @@ class Traces:
         start = end - sum(parts.values())
         span = self._tracer.start_span(
             "infer",
-            context=self._propagator.extract(exchange.request.headers),
+            context=self._propagator.extract(_caller(exchange.request.headers)),
             kind=SpanKind.SERVER,
             start_time=start,
             attributes={
@@ -90,6 +89,8 @@ class Traces:
             start += nanoseconds
             part.end(start)
         span.end(end)
+        if self._frozen_between_requests and span.get_span_context().trace_flags.sampled:
+            self._provider.force_flush()
 
     def routes(self) -> list[Route]:
         """None: traces are pushed."""
@@ -98,3 +99,19 @@ class Traces:
     def close(self) -> None:
         """Send what is left."""
         self._provider.shutdown()
+
+
+def _caller(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The caller's span as W3C has it: its own header's, or on AWS Lambda that of the invocation.
+
+    X-Ray: https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+    """
+    if "traceparent" in headers:
+        return headers
+    pairs = (field.partition("=") for field in invocation_trace().split(";"))
+    fields = {name: value for name, _, value in pairs}
+    version, _, trace_id = fields.get("Root", "").partition("-")
+    if version != "1" or "Parent" not in fields:
+        return headers
+    sampled = fields.get("Sampled", "0")
+    return {"traceparent": f"00-{trace_id.replace('-', '')}-{fields['Parent']}-0{sampled}"}
