@@ -68,6 +68,7 @@ class ABRoutingStack(Stack):
 
     def __init__(self, scope: Construct, id: str) -> None:
         super().__init__(scope, id)
+        demonstrate(self)
         baseline = self.node.try_get_context("baseline")
         digits = MLInferenceFunction(
             self,

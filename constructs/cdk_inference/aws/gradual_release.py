@@ -16,6 +16,7 @@ from cdk_inference.aws.nag import acknowledge
 from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool
 from cdk_inference.aws.release import check_alias
 from cdk_inference.aws.smoke_test import SmokeTestHook, check_smoke_tests
+from cdk_inference.aws.tokens import are_known
 from cdk_inference.limits import CODE_DEPLOY_ALARMS
 from cdk_inference.validation import Problems
 from constructs import Construct, IValidation
@@ -215,7 +216,7 @@ class _NotProvisioned:
 
 
 def _check_error_rate(rate: float, problems: Problems) -> None:
-    if not 0 <= rate < 1:
+    if are_known(rate) and not 0 <= rate < 1:
         problems.add(
             f"max_error_rate is {rate:g}",
             allowed="it is a share, from 0 to below 1",
