@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from cdk_inference import InferenceModel
 from cdk_inference.artifact import image_context
 from cdk_inference.contract import MODEL_NAME, MODEL_URI, model_uri
 from cdk_inference.gcp import Bindings, CloudRunService
-from cdk_inference.local import RunningService
+from cdk_inference.local import Reply, RunningService
 
 from tests.constructs.gcp.terraform import IMAGE, REGION, new_stack, only_resource
 from tests.constructs.onnx_models import save, scale_model
@@ -61,6 +61,12 @@ def show(title: str, image: Image, capsys: pytest.CaptureFixture[str]) -> None:
             print(f"{layer.size / 1e6:9.2f} MB  {layer.made_by}")
 
 
+def ready_reply(service: RunningService) -> Reply | None:
+    """The answer to the sample, once the model is loaded."""
+    reply = service.post("/predict", BODY)
+    return None if reply.status == 503 else reply
+
+
 def test_lambda(
     buildah: Buildah, digits: InferenceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,17 +74,16 @@ def test_lambda(
     show("AWS Lambda", image, capsys)
     assert image.user == "65534:65534"
 
-    api = RuntimeApi()
-    environ = {
-        MODEL_URI: model_uri(digits.name),
-        MODEL_NAME: digits.name,
-        "AWS_LAMBDA_RUNTIME_API": api.address,
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
-    }
-    with (tmp_path / "log").open("wb") as log, buildah.running(image, environ, log):
+    with closing(RuntimeApi()) as api, (tmp_path / "log").open("wb") as log:
+        environ = {
+            MODEL_URI: model_uri(digits.name),
+            MODEL_NAME: digits.name,
+            "AWS_LAMBDA_RUNTIME_API": api.address,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
+        }
         event = http_api(Request("POST", "/predict", {}, BODY), BODY.decode(), encoded=False)
-        outcome = api.invoke(event, "id-1")
-        api.close()
+        with buildah.running(image, environ, log):
+            outcome = api.invoke(event, "id-1")
     assert outcome.kind == "response", (tmp_path / "log").read_text()
     assert outcome.payload["statusCode"] == 200
     assert json.loads(outcome.payload["body"])["predictions"]["label"] == SAMPLE["label"]
@@ -95,25 +100,23 @@ def test_cloud_run(
     CloudRunService(stack, "Digits", model=digits, image=IMAGE, region=REGION)
     (container,) = only_resource(stack, "google_cloud_run_v2_service")["template"]["containers"]
     assert container["command"] == image.command
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environ = {one["name"]: one["value"] for one in container["env"]} | {"PORT": str(port)}
+    # Cloud Run names a port; 0 is a free one.
+    environ = {one["name"]: one["value"] for one in container["env"]} | {"PORT": "0"}
     log_file = tmp_path / "log"
 
     with log_file.open("wb") as log, buildah.running(image, environ, log) as process:
 
         def listening() -> dict[str, Any] | None:
             assert process.poll() is None, log_file.read_text()
-            lines = [json.loads(line) for line in log_file.read_text().splitlines()]
+            whole, _, _ = log_file.read_text().rpartition("\n")
+            lines = [json.loads(line) for line in whole.splitlines()]
             return next((line for line in lines if line["message"] == "listening"), None)
 
         started = eventually(listening)
-        reply = RunningService(f"http://127.0.0.1:{port}", {}, (), 0, lambda: None).post(
-            "/predict", BODY
-        )
+        service = RunningService(f"http://127.0.0.1:{started['port']}", {}, (), 0, lambda: None)
+        reply = eventually(lambda: ready_reply(service))
     # Cloud Run sends requests to the instance's address, not to its loopback interface.
-    assert (started["host"], started["port"]) == ("0.0.0.0", port)
+    assert started["host"] == "0.0.0.0"
     assert reply.status == 200
     assert reply.json()["predictions"]["label"] == SAMPLE["label"]
 

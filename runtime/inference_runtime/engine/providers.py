@@ -146,7 +146,7 @@ def _nodes(session: Session, names: Sequence[str]) -> dict[str, int]:
     counts = dict.fromkeys(names, 0)
     by_ort_name = {ort_name: name for name, ort_name in _ORT_NAMES.items()}
     for part in session.get_provider_graph_assignment_info():
-        name = by_ort_name[part.ep_name]
+        name = by_ort_name.get(part.ep_name, part.ep_name)
         counts[name] = counts.get(name, 0) + len(part.get_nodes())
     return counts
 

@@ -132,6 +132,7 @@ def test_the_image_serves_without_root(name: str) -> None:
     lines = dockerfile(name)
     (user,) = (line for line in lines if line.startswith("USER"))
     assert user.split()[1].split(":")[0] not in ("root", "0")
+    assert "ENV INFERENCE_HOST=0.0.0.0" in lines  # the server's own default is this machine alone
     (entry_point,) = (line for line in lines if line.startswith("ENTRYPOINT"))
     assert json.loads(entry_point.removeprefix("ENTRYPOINT ")) == [
         "python", "-m", "inference_runtime.cli", "serve",
