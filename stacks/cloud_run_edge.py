@@ -10,11 +10,12 @@ from cdk_inference.gcp import (
     CloudRunService,
     EdgeProtection,
     Ingress,
+    PrecomputedPredictions,
     RateLimit,
     RuntimeImageRepository,
     ServiceEdge,
 )
-from cdktn import TerraformStack
+from cdktn import TerraformStack, TerraformVariable
 from cdktn_provider_google.provider import GoogleProvider
 
 if TYPE_CHECKING:
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 
 _MODEL: Final = Path(__file__).parents[1] / "models" / "digits" / "digits.onnx"
 _REGION: Final = "europe-west1"
+_ANSWERS: Final = "gs://my-digits/requests-results/results/"
 
 
 class CloudRunEdgeStack(TerraformStack):
     """Two services, ``/`` and ``/candidate``, for everyone who sends no more than 100 requests in
-    ten seconds.
+    ten seconds; and answers of a batch for whoever has a signed URL, from Google's edge.
+
+    The variable ``signing_key`` is 16 random bytes as URL-safe base64.
 
     Example:
         >>> CloudRunEdgeStack(cdktn.App(), "CloudRunEdgeStack")
@@ -50,10 +54,14 @@ class CloudRunEdgeStack(TerraformStack):
         }
         for service in services.values():
             service.allow_unauthenticated()
+        key = TerraformVariable(self, "signing_key", type="string", sensitive=True)
         ServiceEdge(
             self,
             "Edge",
             domains=["digits.example.org"],
             services=services,
+            precomputed={
+                "/precomputed": PrecomputedPredictions.signed(_ANSWERS, key=key.string_value)
+            },
             protection=EdgeProtection(rate_limit=RateLimit(100, seconds=10)),
         )

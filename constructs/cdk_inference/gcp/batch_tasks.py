@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from cdk_inference.gcp.tokens import are_known
 from cdk_inference.limits import (
     CLOUD_RUN_GPU_TASK_TIMEOUT,
     CLOUD_RUN_TASK_RETRIES,
@@ -14,6 +15,7 @@ from cdk_inference.limits import (
 )
 
 if TYPE_CHECKING:
+    from cdk_inference.gcp.bindings import Bindings
     from cdk_inference.gcp.gpu import Gpu
     from cdk_inference.validation import Problems
 
@@ -47,13 +49,16 @@ class BatchTasks:
             return self.parallelism
         return self.count if gpu is None else 1
 
-    def check(self, gpu: Gpu | None, problems: Problems) -> None:
+    def check(self, bindings: Bindings, gpu: Gpu | None, problems: Problems) -> None:
         """Record what Cloud Run does not allow."""
-        problems.check_within("tasks.count", self.count, CLOUD_RUN_TASKS)
-        problems.check_within("tasks.retries", self.retries, CLOUD_RUN_TASK_RETRIES)
+        parallelism = self.parallelism_with(gpu)
+        if are_known(bindings, self.count):
+            problems.check_within("tasks.count", self.count, CLOUD_RUN_TASKS)
+        if are_known(bindings, self.retries):
+            problems.check_within("tasks.retries", self.retries, CLOUD_RUN_TASK_RETRIES)
         limit = CLOUD_RUN_TASK_TIMEOUT if gpu is None else CLOUD_RUN_GPU_TASK_TIMEOUT
         problems.check_within("tasks.timeout", self.timeout.total_seconds(), limit)
-        if not 1 <= self.parallelism_with(gpu) <= self.count:
+        if are_known(bindings, parallelism, self.count) and not 1 <= parallelism <= self.count:
             problems.add(
                 f"tasks.parallelism is {self.parallelism} of {self.count}",
                 allowed="1 task or more runs at the same time, and no more than there are",

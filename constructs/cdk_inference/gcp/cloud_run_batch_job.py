@@ -136,7 +136,7 @@ class CloudRunBatchJob(Construct):
             check_image(image, problems)
         _check_folders(input, self.output, problems)
         source.check(problems)
-        tasks.check(gpu, problems)
+        tasks.check(self._bindings, gpu, problems)
         machine.check(model, source, region, problems)
         check_names(environment, own_environment, problems)
         problems.raise_if_any()

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cdk_inference.gcp.bindings import bindings_of
 from cdk_inference.gcp.naming import unique_name
+from cdk_inference.gcp.tokens import are_known
 from cdk_inference.limits import CLOUD_ARMOR_INTERVALS, GOOGLE_COMPUTE_NAME_LENGTH
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from cdk_inference.gcp.bindings import Bindings
     from cdk_inference.validation import Problems
     from constructs import Construct
 
@@ -79,17 +81,18 @@ class EdgeProtection:
     )
     preview: bool = False
 
-    def check(self, problems: Problems) -> None:
+    def check(self, bindings: Bindings, problems: Problems) -> None:
         """Record what Cloud Armor does not take."""
-        if self.rate_limit.requests < 1:
+        limit = self.rate_limit
+        if are_known(bindings, limit.requests) and limit.requests < 1:
             problems.add(
-                f"the rate limit is {self.rate_limit.requests} requests",
+                f"the rate limit is {limit.requests} requests",
                 allowed="a client may send 1 or more",
                 remedy="raise it",
             )
-        if self.rate_limit.seconds not in CLOUD_ARMOR_INTERVALS:
+        if are_known(bindings, limit.seconds) and limit.seconds not in CLOUD_ARMOR_INTERVALS:
             problems.add(
-                f"the rate limit counts in intervals of {self.rate_limit.seconds} seconds",
+                f"the rate limit counts in intervals of {limit.seconds} seconds",
                 allowed=f"Cloud Armor has {', '.join(map(str, CLOUD_ARMOR_INTERVALS))}",
                 remedy="choose one of them",
             )

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 from cdk_inference.gcp.bindings import bindings_of
 from cdk_inference.gcp.iam import EVERYONE
 from cdk_inference.gcp.naming import unique_name
+from cdk_inference.gcp.tokens import are_known
 from cdk_inference.limits import CLOUD_CDN_AGE, GOOGLE_COMPUTE_NAME_LENGTH
 from constructs import Construct
 
 if TYPE_CHECKING:
+    from cdk_inference.gcp.bindings import Bindings
     from cdk_inference.validation import Problems
 
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]{22}==")
 _FOLDER: Final = re.compile(r"gs://[^/]+/([^/]+/)*")
 
 
@@ -82,13 +85,19 @@ class PrecomputedPredictions:
         """What objects' names start with; empty, or with a ``/`` at its end."""
         return self.uri.removeprefix("gs://").partition("/")[2]
 
-    def check(self, problems: Problems) -> None:
+    def check(self, bindings: Bindings, problems: Problems) -> None:
         """Record what cannot be served."""
         if not _FOLDER.fullmatch(self.uri):
             problems.add(
                 f"precomputed is in {self.uri!r}",
                 allowed="it is the URI of a folder in a bucket",
                 remedy="write it as in 'gs://my-batches/digits/results/', with a / at its end",
+            )
+        if self.key is not None and are_known(bindings, self.key) and not _KEY.fullmatch(self.key):
+            problems.add(
+                "the key that signs URLs is none",  # and not told: it is a secret
+                allowed="it is 16 bytes as URL-safe base64, which are 24 characters",
+                remedy="make one: `head -c 16 /dev/urandom | base64 | tr +/ -_`",
             )
         problems.check_within("max_age", self.max_age.total_seconds(), CLOUD_CDN_AGE)
 

@@ -43,7 +43,8 @@ class ServiceEdge(Construct):
     https://cloud.google.com/vpc/network-pricing, https://cloud.google.com/armor/pricing
 
     Args:
-        domains: of the certificate, such as ``api.example.org``; 1 to 100, none with a ``*``.
+        domains: of the certificate, such as ``api.example.org``; 1 to 100, none with a ``*``, and
+            none that only the deployment knows, since the certificate is named after them.
         services: by path. ``/`` must be there: it gets what no other path does. All must have the
             ingress ``Ingress.INTERNAL_AND_LOAD_BALANCER``, or requests would go past everything
             here.
@@ -93,8 +94,8 @@ class ServiceEdge(Construct):
         _check_services(services, problems)
         _check_paths([*services, *precomputed], problems)
         for predictions in precomputed.values():
-            predictions.check(problems)
-        protection.check(problems)
+            predictions.check(self._bindings, problems)
+        protection.check(self._bindings, problems)
         problems.raise_if_any()
 
         policy = protection.policy(self)

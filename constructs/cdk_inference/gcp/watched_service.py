@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from cdk_inference.gcp.bindings import bindings_of
+from cdk_inference.gcp.tokens import are_known
+
 if TYPE_CHECKING:
     from cdk_inference.gcp.cloud_run import CloudRun
 
@@ -37,12 +40,13 @@ class WatchedService:
 
     @classmethod
     def of(cls, service: CloudRun) -> WatchedService:
-        """What a service of this app tells of itself."""
+        """What a service of this app tells of itself, as far as the app knows it."""
+        most = service.scaling.max_instances
         return cls(
             name=service.service.name,
             region=service.region,
             timeout=service.scaling.timeout,
-            max_instances=service.scaling.max_instances,
+            max_instances=most if are_known(bindings_of(service), most) else None,
             startup=timedelta(seconds=service.startup_probe.seconds),
             has_gpu=service.machine.gpu is not None,
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from cdk_inference import InferenceModel
-from cdk_inference.gcp import BatchTasks, CloudRunBatchJob, Gpu
+from cdk_inference.gcp import BatchTasks, Bindings, CloudRunBatchJob, Gpu
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
@@ -197,6 +197,22 @@ def test_what_cannot_work_is_refused(
 def test_a_bucket_has_nothing_beside_it(stack: Any, model: InferenceModel) -> None:
     (found,) = refusals(CloudRunBatchJob, stack, **given(model, input="gs://requests/"))
     assert found.startswith("input is 'gs://requests/', a whole bucket; there is no folder beside")
+
+
+def test_what_only_the_deployment_knows_is_not_checked(
+    bindings: Bindings, stack: Any, model: InferenceModel
+) -> None:
+    core = bindings.core
+    text = core.TerraformVariable(stack, "Text", type="string").string_value
+    number = core.TerraformVariable(stack, "Number", type="number").number_value
+    tasks = BatchTasks(number, parallelism=number, retries=number)
+    job = make(stack, model, image=text, input=f"gs://{text}/in/", tasks=tasks)
+    assert job.output.endswith("/in-results/")
+    assert template(stack)["task_count"] == "${var.Number}"
+    folder = "projects/_/buckets/${var.Text}/objects/in-results/"
+    assert ("${var.Text}", "roles/storage.objectUser", f'resource.name.startsWith("{folder}")') in (
+        grants(stack)
+    )
 
 
 def test_construct_ids_are_public(stack: Any, model: InferenceModel) -> None:

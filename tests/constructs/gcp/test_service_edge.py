@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from cdk_inference import InferenceModel
 from cdk_inference.gcp import (
+    Bindings,
     CloudRunService,
     EdgeProtection,
     Ingress,
@@ -237,6 +238,10 @@ def test_a_service_that_is_reached_otherwise_is_refused(stack: Any, model: Infer
             "max_age is 0 seconds; Cloud CDN allows 1 to 31622400",
         ),
         (
+            {"precomputed": {"/a": PrecomputedPredictions.signed("gs://b/", key="secret")}},
+            "the key that signs URLs is none; it is 16 bytes as URL-safe base64",
+        ),
+        (
             {"protection": EdgeProtection(rate_limit=RateLimit(0))},
             "the rate limit is 0 requests",
         ),
@@ -264,6 +269,24 @@ def test_paths_that_would_have_one_id_are_refused(stack: Any, model: InferenceMo
     services = dict.fromkeys(("/", "/a-b", "/a/b"), service)
     found = refusals(ServiceEdge, stack, domains=DOMAINS, services=services)
     assert len(found) == 2
+
+
+def test_what_only_the_deployment_knows_is_not_checked(
+    bindings: Bindings, stack: Any, model: InferenceModel
+) -> None:
+    core = bindings.core
+    text = core.TerraformVariable(stack, "Text", type="string").string_value
+    number = core.TerraformVariable(stack, "Number", type="number").number_value
+    predictions = PrecomputedPredictions.signed(f"gs://{text}/run/", key=text)
+    make(
+        stack,
+        model,
+        precomputed={"/precomputed": predictions},
+        protection=EdgeProtection(rate_limit=RateLimit(number, number)),
+    )
+    assert only_resource(stack, "google_compute_backend_bucket")["bucket_name"] == "${var.Text}"
+    rewrite = path_rules(stack)["/precomputed/*"]["route_action"]["url_rewrite"]
+    assert rewrite["path_prefix_rewrite"] == "/run/"
 
 
 def test_construct_ids_are_public(stack: Any, model: InferenceModel) -> None:

@@ -115,6 +115,14 @@ def test_a_service_of_this_app_tells_what_its_alerts_take_shares_of(
     assert all(re.search(name, one["filter"]) for one in list(found.values())[:4])
 
 
+def test_what_only_the_deployment_knows_is_no_share_of_anything(
+    bindings: Bindings, stack: Any, model: InferenceModel
+) -> None:
+    most = bindings.core.TerraformVariable(stack, "Most", type="number").number_value
+    monitoring = watch(stack, new_service(stack, model, max_instances=most))
+    assert "Instances" not in monitoring.alerts
+
+
 def test_of_a_service_by_name_only_what_is_known_is_watched(stack: Any) -> None:
     assert list(watch(stack).alerts) == ["Errors"]
 
