@@ -96,6 +96,25 @@ def test_every_variable_that_constructs_name_is_a_setting_of_the_runtime() -> No
     assert named <= {variable.name for variable in VARIABLES}
 
 
+def test_every_setting_of_the_contract_is_one_of_the_runtime() -> None:
+    settings = {
+        value
+        for value in vars(contract).values()
+        if isinstance(value, str) and value.startswith(("INFERENCE_", "MODEL_"))
+    }
+    assert contract.TLS_CERTIFICATE in settings
+    assert {variable.name for variable in VARIABLES} >= settings
+
+
+def test_both_containers_commands_are_of_the_runtime() -> None:
+    for python, *command in (contract.SERVE_COMMAND, contract.FETCH_COMMAND):
+        assert python == "python"
+        run = subprocess.run(
+            [sys.executable, *command, "--help"], capture_output=True, text=True, check=True
+        )
+        assert "$MODEL_URI" in run.stdout
+
+
 def test_the_predict_path_has_the_same_default_on_both_sides() -> None:
     (variable,) = (v for v in VARIABLES if v.name == contract.PREDICT_PATH)
     assert variable.default == contract.DEFAULT_PREDICT_PATH

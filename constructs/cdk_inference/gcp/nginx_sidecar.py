@@ -29,10 +29,21 @@ _NAME: Final = "nginx"
 _CONFIGURATION: Final = "NGINX_CONFIGURATION"
 _FOLDER_VARIABLE: Final = "NGINX_FOLDER"
 _FOLDER: Final = ScratchVolume(_NAME, "/var/run/nginx", Medium.MEMORY, size_mib=8)
-_SCRIPT: Final = (
-    f'printf %s "${_CONFIGURATION}" > "${_FOLDER_VARIABLE}/nginx.conf"'
-    f' && exec nginx -p "${_FOLDER_VARIABLE}" -c nginx.conf -e stderr'
-)
+# Cloud Run ends containers with SIGTERM, at which nginx drops its requests; at SIGQUIT it answers
+# them first: https://nginx.org/en/docs/control.html
+_SCRIPT: Final = f"""\
+printf %s "${_CONFIGURATION}" > "${_FOLDER_VARIABLE}/nginx.conf" || exit
+nginx -p "${_FOLDER_VARIABLE}" -c nginx.conf -e stderr &
+nginx=$!
+trap 'kill -QUIT $nginx' TERM INT
+wait $nginx
+code=$?
+while kill -0 $nginx 2>/dev/null; do
+    wait $nginx
+    code=$?
+done
+exit $code
+"""
 
 # As in Google's own example:
 # https://github.com/GoogleCloudPlatform/cloud-run-samples/tree/main/multi-container/hello-nginx-sample
@@ -165,6 +176,11 @@ class NginxSidecar:
                 )
         problems.check_within("max_body_mib of nginx", self.max_body_mib, _MAX_BODY)
 
+    @property
+    def command(self) -> list[str]:
+        """What starts nginx, and ends it when it has answered."""
+        return ["sh", "-c", _SCRIPT]
+
     def container(
         self, *, machine: Machine, scaling: Scaling, port: int, startup_probe: StartupProbe,
         after: str,
@@ -182,7 +198,7 @@ class NginxSidecar:
         return Container(
             name=_NAME,
             image=self.image,
-            command=["sh", "-c", _SCRIPT],
+            command=self.command,
             environment={
                 _CONFIGURATION: self.configuration(scaling, port),
                 _FOLDER_VARIABLE: _FOLDER.path,

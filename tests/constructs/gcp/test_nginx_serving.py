@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ from cdk_inference.gcp import (
     TlsToRuntime,
 )
 from cdk_inference.gcp.nginx_configuration import NginxConfiguration
+from cdk_inference.gcp.nginx_sidecar import RUNTIME_PORT
+from cdk_inference.gcp.scaling import Scaling
 from cdk_inference.local import RunningService, running_service
 from cdk_inference.local.nginx import nginx_program
 
@@ -184,7 +189,67 @@ def test_nginx_and_the_runtime_speak_tls(
             assert answer.json["predictions"]["label"] == SAMPLES[index]["label"]
 
 
+# The end
+
+
+def test_it_answers_before_it_ends(tmp_path: Path) -> None:
+    sidecar = NginxSidecar("nginx@sha256:12")
+    scaling = Scaling(0, 1, 4, timedelta(seconds=30))
+    program = nginx_program()
+    assert program is not None
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "nginx").symlink_to(program)
+    with socket.create_server((HOST, 0)) as free, socket.create_server((HOST, 0)) as upstream:
+        port, upstream_port = free.getsockname()[1], upstream.getsockname()[1]
+        free.close()
+        text = sidecar.configuration(scaling, port).replace("0.0.0.0", HOST)
+        environ = {
+            "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+            "NGINX_CONFIGURATION": text.replace(f":{RUNTIME_PORT};", f":{upstream_port};"),
+            "NGINX_FOLDER": str(tmp_path),
+        }
+        with subprocess.Popen(sidecar.command, env=environ, start_new_session=True) as process:
+            try:
+                eventually(lambda: is_open(port))
+                client = http.client.HTTPConnection(HOST, port, timeout=30)
+                client.request("POST", "/predict", b"{}")
+                upstream.settimeout(30)
+                runtime, _ = upstream.accept()
+                with runtime:
+                    runtime.recv(4096)
+                    process.terminate()
+                    eventually(lambda: not is_open(port))
+                    runtime.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                    assert received(client).body == b"{}"
+                assert process.wait(10) == 0
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_it_tells_that_nginx_has_failed(tmp_path: Path) -> None:
+    program = nginx_program()
+    assert program is not None
+    (tmp_path / "nginx").symlink_to(program)
+    environ = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "NGINX_CONFIGURATION": "no configuration;",
+        "NGINX_FOLDER": str(tmp_path),
+    }
+    run = subprocess.run(
+        NginxSidecar("nginx@sha256:12").command, env=environ, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert run.returncode == 1
+    assert "unknown directive" in run.stderr
+
+
 # Whole requests
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
 
 
 @contextmanager
@@ -213,7 +278,7 @@ def nginx_before(
         [program, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"], stderr=subprocess.DEVNULL
     ) as process:
         try:
-            eventually(lambda: socket.socket().connect_ex((HOST, port)) == 0)
+            eventually(lambda: is_open(port))
             yield port
         finally:
             process.terminate()
