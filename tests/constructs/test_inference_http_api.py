@@ -5,13 +5,17 @@ import re
 from typing import Any
 
 import pytest
+import schemathesis
 from aws_cdk import Stack
 from aws_cdk import aws_apigatewayv2 as apigwv2
+from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_route53 as route53
 from aws_cdk.assertions import Template
-from cdk_inference import ApiAuth, ConfigurationError, InferenceHttpApi
+from cdk_inference import ApiAuth, ApiDomain, ConfigurationError, InferenceHttpApi, InferenceModel
 from cdk_inference.testing import stable_template
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,6 +143,67 @@ def test_any_unreserved_path_is_allowed(names: list[str]) -> None:
     check_path("/" + "/".join(names), problems)
     if names != ["health"]:
         problems.raise_if_any()
+
+
+def test_with_a_domain_the_api_has_no_other_name(stack: Stack) -> None:
+    certificate = acm.Certificate.from_certificate_arn(
+        stack, "Certificate", "arn:aws:acm:us-east-1:123456789012:certificate/1"
+    )
+    zone = route53.HostedZone.from_hosted_zone_attributes(
+        stack, "Zone", hosted_zone_id="Z1", zone_name="example.org"
+    )
+    api = new_api(stack, domain=ApiDomain("models.example.org", certificate, zone))
+    template = synthesize(stack)
+    made = only_resource(template, "AWS::ApiGatewayV2::Api")
+    assert made["DisableExecuteApiEndpoint"] is True
+    domain = only_resource(template, "AWS::ApiGatewayV2::DomainName")
+    (configuration,) = domain["DomainNameConfigurations"]
+    assert (domain["DomainName"], configuration["SecurityPolicy"]) == (
+        "models.example.org",
+        "TLS_1_2",
+    )
+    template.resource_count_is("AWS::ApiGatewayV2::ApiMapping", 1)
+    records = template.find_resources("AWS::Route53::RecordSet").values()
+    assert {(r["Properties"]["Type"], r["Properties"]["Name"]) for r in records} == {
+        ("A", "models.example.org."),
+        ("AAAA", "models.example.org."),
+    }
+    assert api.url == "https://models.example.org/predict"
+
+
+def test_a_web_acl_is_refused_with_the_way_out(stack: Stack) -> None:
+    with pytest.raises(ConfigurationError, match=r"AWS WAF protects REST APIs.*use a REST API"):
+        new_api(stack, web_acl_arn="arn:aws:wafv2:us-east-1:123456789012:regional/webacl/a/1")
+
+
+def test_access_logs_are_encrypted_with_a_key(stack: Stack) -> None:
+    new_api(stack, log_encryption_key=kms.Key(stack, "Key"))
+    template = Template.from_stack(stack)
+    assert "KmsKeyId" in only_resource(template, "AWS::Logs::LogGroup")
+    (_, logs_may) = only_resource(template, "AWS::KMS::Key")["KeyPolicy"]["Statement"]
+    assert "kms:EncryptionContext:aws:logs:arn" in logs_may["Condition"]["ArnLike"]
+
+
+def test_with_its_model_the_protocol_is_answered_and_documented(
+    stack: Stack, model: InferenceModel
+) -> None:
+    api = new_api(stack, model=model)
+    assert set(routes(Template.from_stack(stack))) == {
+        "POST /predict",
+        "GET /health",
+        "POST /v2/models/scale/infer",
+        "GET /v2/models/scale",
+        "GET /v2/models/scale/ready",
+    }
+    document = json.loads(json.dumps(api.openapi))
+    schemathesis.openapi.from_dict(document).validate()
+    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"]["anyOf"][0]["required"] == ["features"]
+
+
+def test_an_unknown_option_is_refused(stack: Stack) -> None:
+    with pytest.raises(TypeError, match="atuh"):
+        new_api(stack, atuh=ApiAuth.public())
 
 
 def test_construct_ids_are_public(stack: Stack) -> None:
