@@ -24,7 +24,7 @@ from cdk_inference import (
     StoredModel,
     WarmStrategy,
 )
-from cdk_inference.aws.ml_inference_function import _default_ephemeral_storage
+from cdk_inference.aws.function_checks import default_ephemeral_storage
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -211,7 +211,7 @@ def test_tmp_is_as_large_as_what_is_fetched(stack: Stack) -> None:
 
 @given(st.integers(1, 10 * 2**30))
 def test_tmp_always_holds_the_model(size: int) -> None:
-    assert _default_ephemeral_storage(size).to_bytes() >= max(size, 512 * 2**20)
+    assert default_ephemeral_storage(size).to_bytes() >= max(size, 512 * 2**20)
 
 
 @pytest.mark.parametrize("kind", ["efs", "s3_files"])

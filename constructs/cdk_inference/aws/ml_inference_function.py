@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import ceil
 from typing import TYPE_CHECKING, Final, Unpack
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Size
@@ -11,6 +10,15 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
 from cdk_inference.aws.environment import function_environment
+from cdk_inference.aws.function_checks import (
+    check_base_image,
+    check_ephemeral_storage,
+    check_python,
+    check_reserved_concurrency,
+    check_timeout,
+    check_vpc,
+    default_ephemeral_storage,
+)
 from cdk_inference.aws.imported_inference_function import ImportedInferenceFunction
 from cdk_inference.aws.inference_function import InferenceFunction
 from cdk_inference.aws.inference_function_url import InferenceFunctionUrl
@@ -22,7 +30,6 @@ from cdk_inference.aws.model_source import ModelSource
 from cdk_inference.aws.nag import acknowledge
 from cdk_inference.aws.network import Network, check_subnets, interface_statement
 from cdk_inference.aws.packaging import (
-    LambdaPlatform,
     Packaging,
     check_lite,
     check_unzipped_size,
@@ -32,14 +39,10 @@ from cdk_inference.aws.packaging import (
 from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.aws.synth_checks import CompleteFunction
 from cdk_inference.aws.telemetry import Telemetry, Tracing
-from cdk_inference.aws.tokens import are_known
 from cdk_inference.aws.warm_strategy import WarmStrategy
 from cdk_inference.contract import CORS_ORIGINS, DEFAULT_PREDICT_PATH, PIPELINE, PREDICT_PATH
 from cdk_inference.limits import (
     LAMBDA_DEFAULT_PYTHON,
-    LAMBDA_EPHEMERAL_STORAGE,
-    LAMBDA_PYTHON_VERSIONS,
-    LAMBDA_TIMEOUT,
     REST_API_TIMEOUT_SECONDS,
 )
 from cdk_inference.model import InferenceModel
@@ -57,10 +60,6 @@ if TYPE_CHECKING:
     from cdk_inference.aws.model_source import AnyModel
     from cdk_inference.aws.rest_front import RestApiOptions
     from constructs import Construct
-
-
-# In /tmp, beside a model: what marks its ranges while it lands, and a user's own files.
-_BESIDE_THE_MODEL_MB: Final = 64
 
 
 class MLInferenceFunction(InferenceFunction):
@@ -202,26 +201,26 @@ class MLInferenceFunction(InferenceFunction):
         self.python_version = python_version
         packaged = model if source.is_baked and isinstance(model, InferenceModel) else None
         fetched_bytes = model.size_bytes if source.is_fetched else 0
-        self.ephemeral_storage = ephemeral_storage or _default_ephemeral_storage(fetched_bytes)
+        self.ephemeral_storage = ephemeral_storage or default_ephemeral_storage(fetched_bytes)
         platform = lambda_platform(self, packaging, architecture, python_version)
         telemetry = Telemetry.on(platform, tracing, insights=lambda_insights)
 
         problems = Problems(self.node.path)
         check_memory(self.memory_size, model, problems)
-        _check_timeout(self.timeout, problems)
-        _check_ephemeral_storage(self.ephemeral_storage, fetched_bytes, problems)
-        _check_vpc(source, vpc, problems)
+        check_timeout(self.timeout, problems)
+        check_ephemeral_storage(self.ephemeral_storage, fetched_bytes, problems)
+        check_vpc(source, vpc, problems)
         check_subnets(vpc, vpc_subnets, problems)
         source.check(self, problems)
-        _check_python(python_version, problems)
-        _check_base_image(base_image, platform, problems)
+        check_python(python_version, problems)
+        check_base_image(base_image, platform, problems)
         telemetry.check(platform, problems)
         variables = function_environment(
             model, source, telemetry.environment, environment or {}, problems
         )
         check_lite(model, packaging, variables, problems)
         check_unzipped_size(packaged, platform, problems)
-        _check_reserved_concurrency(reserved_concurrency, problems)
+        check_reserved_concurrency(reserved_concurrency, problems)
         self.warm_strategy.check(self, problems)
         problems.raise_if_any()
         warn_of_tight_memory(self)
@@ -449,66 +448,3 @@ class MLInferenceFunction(InferenceFunction):
         self._predict_path = path
         if path != DEFAULT_PREDICT_PATH:
             self.function.add_environment(PREDICT_PATH, path)
-
-
-def _check_timeout(timeout: Duration, problems: Problems) -> None:
-    if not timeout.is_unresolved():
-        problems.check_within("timeout", timeout.to_milliseconds() / 1000, LAMBDA_TIMEOUT)
-
-
-def _check_reserved_concurrency(reserved: int | None, problems: Problems) -> None:
-    if reserved is not None and are_known(reserved) and reserved < 1:
-        problems.add(
-            f"reserved_concurrency is {reserved}",
-            allowed="with less than 1 the function never runs",
-            remedy="give 1 or more, or leave it out",
-        )
-
-
-def _default_ephemeral_storage(fetched_bytes: int) -> Size:
-    beside_mb = _BESIDE_THE_MODEL_MB if fetched_bytes else 0
-    needed_mb = ceil(fetched_bytes / 2**20) + beside_mb
-    return Size.mebibytes(max(LAMBDA_EPHEMERAL_STORAGE.minimum, needed_mb))
-
-
-def _check_ephemeral_storage(size: Size, fetched_bytes: int, problems: Problems) -> None:
-    if size.is_unresolved():
-        return
-    storage_mb = size.to_bytes() / 2**20
-    problems.check_within("ephemeral_storage", storage_mb, LAMBDA_EPHEMERAL_STORAGE)
-    if size.to_bytes() < fetched_bytes:
-        problems.add(
-            f"ephemeral_storage is {storage_mb:g} MB",
-            allowed=f"a model of {fetched_bytes / 2**20:.0f} MB is fetched there",
-            remedy="leave it out, and it is chosen by the model",
-        )
-
-
-def _check_vpc(source: ModelSource, vpc: ec2.IVpc | None, problems: Problems) -> None:
-    if vpc is not None and source.network is not None:
-        problems.add(
-            "vpc is given, and so is a model_source that is mounted",
-            allowed="the function runs in the network of its file system",
-            remedy="leave vpc out, or give the store that VPC",
-        )
-
-
-def _check_python(version: str, problems: Problems) -> None:
-    if not problems.check_known("python_version", are_known(version)):
-        return
-    if version not in LAMBDA_PYTHON_VERSIONS:
-        problems.add(
-            f"python_version is {version!r}",
-            allowed=f"supported are {', '.join(LAMBDA_PYTHON_VERSIONS)}",
-            remedy="choose one of them",
-        )
-
-
-def _check_base_image(base_image: str | None, platform: LambdaPlatform, problems: Problems) -> None:
-    problems.check_known("base_image", are_known(base_image))
-    if base_image is not None and platform.packaging.is_zip and not platform.local:
-        problems.add(
-            f"base_image is {base_image!r}",
-            allowed="a zip has no base image",
-            remedy="use Packaging.IMAGE or leave base_image out",
-        )
