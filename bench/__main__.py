@@ -12,6 +12,7 @@ from bench import report
 
 NAMES = (
     "cold_start",
+    "http_start",
     "fetch",
     "lambda_runtime",
     "serving",
@@ -21,6 +22,7 @@ NAMES = (
     "imports",
     "imports_gcp",
     "servers",
+    "synth",
 )
 
 

@@ -77,15 +77,15 @@ def body(peer: Peer, pixels: list[float]) -> bytes:
 
 @contextmanager
 def running(
-    peer: Peer, model: Path, first_request: bytes, cpus: str
+    peer: Peer, model: Path, first_request: bytes, cpus: str | None = None
 ) -> Iterator[tuple[str, float]]:
     """``peer`` serving ``model``: its URL, and the seconds until its first right answer.
 
     Args:
         peer: what to start.
-        model: the ONNX file.
+        model: the ONNX file; for ours, it may be in a folder that ``optimize`` wrote.
         first_request: sent over and over until it is answered with 200.
-        cpus: that the server may run on, as taskset has them.
+        cpus: that the server may run on, as taskset has them; all by default.
     """
     port = _free_port()
     command = _command(peer, port)
@@ -96,7 +96,7 @@ def running(
         )
     start = time.perf_counter()
     process = subprocess.Popen(
-        ["taskset", "-c", cpus, *command],
+        [*(("taskset", "-c", cpus) if cpus else ()), *command],
         cwd=HERE / peer.folder if peer.folder else ROOT,
         env=environ,
         start_new_session=True,

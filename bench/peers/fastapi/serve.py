@@ -8,12 +8,13 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 session = onnxruntime.InferenceSession(os.environ["MODEL"])
-name = session.get_inputs()[0].name
+first = session.get_inputs()[0]
 app = FastAPI()
 
 
-class Features(BaseModel):
-    features: list[float]
+class Body(BaseModel):
+    features: list | None = None
+    inputs: dict[str, list[list[int]]] | None = None
 
 
 @app.get("/health")
@@ -22,7 +23,10 @@ def health():
 
 
 @app.post("/predict")
-async def predict(body: Features):
-    features = np.array(body.features, np.float32).reshape(1, -1)
-    outputs = session.run(None, {name: features})
+async def predict(body: Body):
+    if body.inputs is not None:
+        feed = {name: np.array(value, np.int64) for name, value in body.inputs.items()}
+    else:
+        feed = {first.name: np.array(body.features, np.float32).reshape(1, *first.shape[1:])}
+    outputs = session.run(None, feed)
     return {"predictions": [output.tolist() for output in outputs]}

@@ -7,7 +7,7 @@ import onnxruntime
 from flask import Flask, jsonify, request
 
 session = onnxruntime.InferenceSession(os.environ["MODEL"])
-name = session.get_inputs()[0].name
+first = session.get_inputs()[0]
 app = Flask(__name__)
 
 
@@ -18,6 +18,10 @@ def health():
 
 @app.post("/predict")
 def predict():
-    features = np.array(request.get_json()["features"], np.float32).reshape(1, -1)
-    outputs = session.run(None, {name: features})
+    body = request.get_json()
+    if "inputs" in body:
+        feed = {name: np.array(value, np.int64) for name, value in body["inputs"].items()}
+    else:
+        feed = {first.name: np.array(body["features"], np.float32).reshape(1, *first.shape[1:])}
+    outputs = session.run(None, feed)
     return jsonify(predictions=[output.tolist() for output in outputs])
