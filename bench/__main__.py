@@ -13,6 +13,8 @@ from bench import report
 NAMES = (
     "cold_start",
     "http_start",
+    "loading",
+    "threads",
     "fetch",
     "lambda_runtime",
     "serving",
@@ -30,7 +32,7 @@ def main() -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--short", action="store_true", help="one round, to see that it works: shown and not kept"
+        "--short", action="store_true", help="as little as shows that it works; nothing is kept"
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     options = parser.parse_args()
@@ -41,7 +43,7 @@ def main() -> None:
     for name in names:
         benchmark = import_module(f"bench.{name}")
         if options.short:
-            benchmark.ROUNDS = 1  # type: ignore[attr-defined]
+            vars(benchmark).update(getattr(benchmark, "SHORT", {"ROUNDS": 1}))
             print(report.markdown(name, benchmark.measure()))
         else:
             report.keep(name, benchmark.measure())

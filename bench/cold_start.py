@@ -41,6 +41,7 @@ MODELS = {
     "bert": "BERT-base encoder, 436 MB",
 }
 ROUNDS = 9
+SHORT = {"ROUNDS": 1, "MODELS": {"mlp": MODELS["mlp"]}}
 # A function of 1,024 MB.
 LAMBDA_MB = 1024
 SHARE = LAMBDA_MB / 1769
@@ -53,8 +54,7 @@ NOTE = (
     " optimised, with the folder that `inference-runtime optimize` wrote (ResNet-18 with the"
     " candidate layout). The floor is the interpreter, onnxruntime's library, the optimised model"
     " mapped, and one run on zeros. Anonymous memory is what no file backs, when the answer is out."
-    " System calls and files opened until then are counted by strace in a start of their own; a"
-    " thread that loads the model calls mprotect for each page that its heap grows."
+    " System calls and files opened until then are counted by strace in a start of their own."
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,14 @@ http = {"method": "POST"}
 event = {"requestContext": {"http": http}, "rawPath": "/predict", "body": %r}
 assert handler(event, Context)["statusCode"] == 200
 """
+HANDLER = (
+    f"{PACKAGES}; from inference_runtime import assembly, serving;"
+    " from inference_runtime.adapters import lambda_function"
+)
+LOOP = (
+    f"{HANDLER}; import inference_runtime.adapters.lambda_host;"
+    " from inference_runtime.adapters.lambda_connection import Connection"
+)
 PRINT_MODULES = "import sys; print('\\n' + ' '.join(sys.modules))"
 
 STANDARD_LIBRARY = {
@@ -93,3 +102,15 @@ def test_the_first_answer_loads_these_modules_and_no_other(
     own = {name for name in extra if name.partition(".")[0] == "inference_runtime"}
     assert {name.removeprefix("inference_runtime").removeprefix(".") for name in own} == OWN
     assert extra - own == STANDARD_LIBRARY
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_lambda_loop_adds_no_more_than_the_module_of_sockets(version: str) -> None:
+    python = interpreter(version)
+    path = {"PYTHONPATH": str(RUNTIME)}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        code = f"{LOOP}; Connection('127.0.0.1:{port}')"
+        added = loaded(python, code, **path) - loaded(python, HANDLER, **path)
+    theirs = {name for name in added if not name.startswith("inference_runtime.")}
+    assert theirs == {"_socket"}

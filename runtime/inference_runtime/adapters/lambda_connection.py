@@ -1,18 +1,22 @@
 """HTTP/1.1 over one kept connection, as much of it as Lambda's Runtime API speaks.
 
 By hand, because it runs before the first answer: ``http.client`` and what it imports take as long
-as everything else here together (``bench/lambda_runtime.py``).
+as everything else here together (``bench/lambda_runtime.py``). For the same reason it is written
+over the C module behind ``socket``, which itself imports ``enum`` and ``selectors``.
 """
 
 from __future__ import annotations
 
-import socket
+from _socket import IPPROTO_TCP, SHUT_RD, SOCK_STREAM, TCP_NODELAY, getaddrinfo, socket
 from contextlib import suppress
+from io import BufferedReader, RawIOBase
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
+
+    from _typeshed import WriteableBuffer
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -91,7 +95,7 @@ class Connection:
         """From another thread: let whoever waits for an answer wait no longer."""
         self._interrupted = True
         with suppress(OSError):  # the server may have ended the connection
-            self._socket.shutdown(socket.SHUT_RD)
+            self._socket.shutdown(SHUT_RD)
 
     def close(self) -> None:
         """End the connection."""
@@ -101,9 +105,9 @@ class Connection:
     def _connect(self) -> None:
         if self._interrupted:
             raise ConnectionAbortedError("interrupted")
-        self._socket = socket.create_connection((self._host, self._port))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._reader = self._socket.makefile("rb")
+        self._socket = _connected(self._host, self._port)
+        self._socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        self._reader = BufferedReader(_Received(self._socket))
 
     def _head(self, method: str, path: str, headers: Mapping[str, str], framing: str) -> bytes:
         lines = [f"{method} {path} HTTP/1.1", f"host: {self._host}:{self._port}", framing]
@@ -144,3 +148,31 @@ class Connection:
         if len(data) != size:
             raise ConnectionResetError("the connection ended inside a message")
         return data
+
+
+class _Received(RawIOBase):
+    """What a socket receives, to be read through a buffer."""
+
+    def __init__(self, connected: socket) -> None:
+        self._socket = connected
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        return self._socket.recv_into(buffer)
+
+
+def _connected(host: str, port: int) -> socket:
+    # A host that is text would be encoded by the codec idna, which imports re and unicodedata.
+    error: OSError | None = None
+    for family, kind, protocol, _, address in getaddrinfo(host.encode(), port, 0, SOCK_STREAM):
+        connection = socket(family, kind, protocol)
+        try:
+            connection.connect(address)
+        except OSError as raised:
+            connection.close()
+            error = raised
+        else:
+            return connection
+    raise error or ConnectionError(f"{host} has no address")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
+from _signal import SIGTERM, signal  # type: ignore[import-not-found] # signal.py imports enum
 from threading import Semaphore, Thread
 
 from inference_runtime import jsonio
@@ -130,7 +130,7 @@ class Host:
             ConnectionError: the Runtime API is gone.
             RuntimeApiError: it refuses.
         """
-        signal.signal(signal.SIGTERM, self._stop)
+        signal(SIGTERM, self._stop)
         for worker in self._workers:
             Thread(target=self._run, args=(worker,), daemon=True).start()
         for _ in self._workers:
