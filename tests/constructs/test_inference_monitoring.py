@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_cdk import CfnParameter, Duration, Size, Stack
+from aws_cdk import App, CfnParameter, Duration, Size, Stack
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
@@ -157,12 +157,20 @@ def test_without_a_reserved_concurrency_there_is_no_alarm_on_it(monitor: NewMoni
     assert "Concurrency" not in monitor().alarms
 
 
-def test_the_alarm_of_the_pool_is_one_of_them(monitor: NewMonitoring, stack: Stack) -> None:
-    topic = sns.Topic(stack, "Topic")
+def test_a_function_with_a_pool_has_an_alarm_on_spillover(monitor: NewMonitoring) -> None:
     pool = {"warm_strategy": WarmStrategy.provisioned(min=1, max=2)}
-    monitoring = monitor(function=pool, topic=topic)
-    assert monitoring.alarms["Spillover"].node.path == "Stack/Scale/WarmPool/SpilloverAlarm"
-    assert all("AlarmActions" in alarm for alarm in alarms(stack).values())
+    metric = monitor(function=pool).alarms["Spillover"].metric
+    assert metric.metric_name == "ProvisionedConcurrencySpilloverInvocations"
+
+
+def test_it_may_be_in_a_stack_of_its_own(stack: Stack, model: InferenceModel) -> None:
+    strategy = WarmStrategy.provisioned(min=1, max=2)
+    function = MLInferenceFunction(stack, "Scale", model=model, warm_strategy=strategy)
+    other = Stack(App.of(stack), "Other")
+    topic = AlertTopic(other, "Alerts").topic
+    InferenceMonitoring(other, "Monitoring", function=function, topic=topic)
+    assert len(alarms(other)) == 5
+    assert other.dependencies == [stack]
 
 
 def test_alarms_reach_an_encrypted_topic(monitor: NewMonitoring, stack: Stack) -> None:
@@ -345,6 +353,14 @@ def test_values_known_at_deploy_only_have_no_alarm(monitor: NewMonitoring, stack
         (
             {"alarms": {"Never": InferenceAlarm(AlarmOn.ERRORS, 1, periods=2)}},
             "alarm 'Never' has periods_to_alarm=3 of periods=2",
+        ),
+        (
+            {"alarms": {"Soon": InferenceAlarm(AlarmOn.ERRORS, 1, period=Duration.seconds(90))}},
+            "alarm 'Soon' has 5 periods of 1.5 minutes",
+        ),
+        (
+            {"alarms": {"Late": InferenceAlarm(AlarmOn.ERRORS, 1, period=Duration.hours(6))}},
+            "alarm 'Late' has 5 periods of 360 minutes",
         ),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",

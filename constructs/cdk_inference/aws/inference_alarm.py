@@ -73,7 +73,11 @@ DEFAULT_ALARMS: Final[Mapping[str, InferenceAlarm]] = {
     "Throttles": InferenceAlarm(AlarmOn.THROTTLES, 0),
     "Concurrency": InferenceAlarm(AlarmOn.CONCURRENCY, 80),
     "Memory": InferenceAlarm(AlarmOn.MEMORY, 90),
+    "Spillover": InferenceAlarm(AlarmOn.SPILLOVER, 0),
 }
+
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+_DAY_MINUTES: Final = 24 * 60
 
 _HIGHEST_PERCENT: Final = {
     AlarmOn.ERRORS: 100,
@@ -85,11 +89,12 @@ _HIGHEST_PERCENT: Final = {
 
 
 def default_alarms(function: MonitoredFunction) -> dict[str, InferenceAlarm]:
-    """Those of the default alarms for which enough is known of ``function``."""
+    """Those of the default alarms that ``function`` can set off, as far as it is known."""
     return {
         name: alarm
         for name, alarm in DEFAULT_ALARMS.items()
         if _missing_fact(alarm.on, function) is None
+        and (alarm.on is not AlarmOn.SPILLOVER or function.pool is not None)
     }
 
 
@@ -105,6 +110,7 @@ def check_alarms(
                 remedy="tell it in facts=FunctionFacts(…), or leave the alarm out",
             )
         _check_threshold(name, alarm, problems)
+        _check_period(name, alarm, problems)
         if not 1 <= alarm.periods_to_alarm <= alarm.periods:
             problems.add(
                 f"alarm {name!r} has periods_to_alarm={alarm.periods_to_alarm} of"
@@ -180,6 +186,16 @@ def _missing_fact(on: AlarmOn, function: MonitoredFunction) -> str | None:
             return None if known else "the function's reserved_concurrency"
         case _:
             return None
+
+
+def _check_period(name: str, alarm: InferenceAlarm, problems: Problems) -> None:
+    minutes = alarm.period.to_milliseconds() / 60_000
+    if minutes < 1 or minutes != int(minutes) or minutes * alarm.periods > _DAY_MINUTES:
+        problems.add(
+            f"alarm {name!r} has {alarm.periods} periods of {minutes:g} minutes",
+            allowed="Lambda tells its metrics by the minute, and CloudWatch looks at a day at most",
+            remedy="choose whole minutes, and no more than a day of them",
+        )
 
 
 def _check_threshold(name: str, alarm: InferenceAlarm, problems: Problems) -> None:

@@ -63,8 +63,8 @@ class InferenceMonitoring(Construct):
         alarms: beside the default ones, or in the place of that with the same name; ``None``
             leaves that one out. Default: ``Errors`` above 1 % of the requests, ``Latency`` (p99)
             above 80 % of the timeout, any ``Throttles``, ``Concurrency`` above 80 % of what is
-            reserved and ``Memory`` above 90 %, as far as those are known; and as ``Spillover`` that
-            of a :class:`ProvisionedWarmPool` that the function has by then.
+            reserved and ``Memory`` above 90 %, as far as those are known; and any ``Spillover``, if
+            the function has a :class:`ProvisionedWarmPool` by then.
         topic: where alarms are sent; its policy, and its key's, let them. A topic of another app
             keeps its policies. Default: nowhere; alarms are seen only in the console.
         facts: what is known of a function that does not tell it itself.
@@ -111,18 +111,15 @@ class InferenceMonitoring(Construct):
         # Names are the user's, so alarms have a scope to themselves.
         alarms_scope = Construct(self, "Alarms")
         log_metrics = LogMetrics(self, "LogMetrics", function=watched)
-        made = {
+        self.alarms = {
             name: _alarm(alarms_scope, name, alarm, watched, log_metrics)
             for name, alarm in wanted.items()
         }
-        if watched.pool is not None and "Spillover" not in named:
-            made["Spillover"] = watched.pool.spillover_alarm
-        self.alarms = made
         if topic is not None:
             self._send_to(topic)
         self.queries = self._saved_queries(watched)
         self.dashboard = cloudwatch.Dashboard(
-            self, "Dashboard", widgets=rows(watched, list(made.values()), emf=emf)
+            self, "Dashboard", widgets=rows(watched, list(self.alarms.values()), emf=emf)
         )
         CfnOutput(
             self,
