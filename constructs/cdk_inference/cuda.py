@@ -25,7 +25,8 @@ class CudaImage:
 # https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#requirements
 # https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
 # The wheels say the same: the extras `cuda` and `cudnn` of onnxruntime-gpu 1.26.0 are NVIDIA's
-# packages for CUDA 12, those of 1.31.1 for CUDA 13, with cuDNN 9 each.
+# packages for CUDA 12, those of 1.31.1 for CUDA 13, with cuDNN 9 each. So do their libraries: the
+# CUDA provider loads libcublas.so.12 or .13; the TensorRT provider libnvinfer.so.10 in both.
 CUDA_IMAGES: Final = {
     12: CudaImage(
         "nvidia/cuda:12.6.3-cudnn-runtime-ubuntu24.04", "==1.26.*", "cloud-run-cuda12-image"
