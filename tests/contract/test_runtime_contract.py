@@ -115,6 +115,10 @@ def test_both_containers_commands_are_of_the_runtime() -> None:
         assert "$MODEL_URI" in run.stdout
 
 
+def test_the_pipelines_variable_has_the_same_name_on_both_sides() -> None:
+    assert {v.attribute for v in VARIABLES if v.name == contract.PIPELINE} == {"pipeline"}
+
+
 def test_the_predict_path_has_the_same_default_on_both_sides() -> None:
     (variable,) = (v for v in VARIABLES if v.name == contract.PREDICT_PATH)
     assert variable.default == contract.DEFAULT_PREDICT_PATH
@@ -176,6 +180,20 @@ def test_the_handler_serves_the_model_of_a_layer_at_both_routes(layer: Path) -> 
     )
     assert (status, prediction["model_version"]) == (200, "7")
     assert (health_status, health["model"], health["model_version"]) == (200, "digits", "7")
+
+
+def test_the_handler_serves_a_model_by_its_name(layer: Path) -> None:
+    predicted, signature, ready, unknown = answers(
+        layer,
+        f"POST {contract.predict_path('digits')}",
+        f"GET {contract.metadata_path('digits')}",
+        f"GET {contract.ready_path('digits')}",
+        f"POST {contract.infer_path('faces')}",
+    )
+    assert (predicted[0], predicted[1]["model_version"]) == (200, "7")
+    assert (signature[0], signature[1]["name"]) == (200, "digits")
+    assert ready == (200, {"name": "digits", "ready": True})
+    assert (unknown[0], "'faces'" in str(unknown[1]["error"])) == (404, True)
 
 
 def test_the_handler_serves_at_the_path_that_it_is_told(layer: Path) -> None:

@@ -48,9 +48,15 @@ def _let_logs_use(key: kms.IKey, stack: Stack) -> None:
         resource_name="*",
         arn_format=ArnFormat.COLON_RESOURCE_NAME,
     )
-    key.grant_encrypt_decrypt(
-        iam.ServicePrincipal(
-            f"logs.{stack.region}.amazonaws.com",
-            conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
-        )
+    service = iam.ServicePrincipal(
+        f"logs.{stack.region}.amazonaws.com",
+        conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
+    )
+    key.grant(
+        service,
+        "kms:Encrypt*",
+        "kms:Decrypt*",
+        "kms:ReEncrypt*",
+        "kms:GenerateDataKey*",
+        "kms:Describe*",
     )
