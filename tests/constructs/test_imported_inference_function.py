@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aws_cdk import Duration, Fn, Size, Stack
+from aws_cdk import App, Duration, Environment, Fn, Size, Stack
 from aws_cdk import aws_applicationautoscaling as appscaling
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -152,3 +152,17 @@ def test_it_is_kept_warm_once(stack: Stack) -> None:
     assert ALIAS_ARN in str(machine["DefinitionString"])
     with pytest.raises(ConfigurationError, match="Stack/Digits is kept warm by Stack/Keeper"):
         ProvisionedWarmPool(stack, "Pool", function=function, min_capacity=1, max_capacity=2)
+
+
+def test_it_is_kept_warm_from_where_it_is() -> None:
+    elsewhere = Stack(App(), "Stack", env=Environment(region="eu-west-1", account="210987654321"))
+    function = look_up(elsewhere)
+    with pytest.raises(ConfigurationError) as caught:
+        ProvisionedWarmPool(elsewhere, "Pool", function=function, min_capacity=1, max_capacity=2)
+    region, account = caught.value.problems
+    assert region.startswith("the function is in region us-east-1; this stack is in eu-west-1")
+    assert account.startswith("the function is in account 123456789012")
+    with pytest.raises(ConfigurationError, match="the function is in region us-east-1"):
+        KeepWarm(elsewhere, "Keeper", function=function, environments=1)
+    there = Stack(App(), "Stack", env=Environment(region="us-east-1", account="123456789012"))
+    ProvisionedWarmPool(there, "Pool", function=look_up(there), min_capacity=1, max_capacity=2)

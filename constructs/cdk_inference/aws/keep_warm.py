@@ -15,7 +15,7 @@ from aws_cdk import aws_stepfunctions as sfn
 
 from cdk_inference.aws.nag import acknowledge
 from cdk_inference.aws.tokens import are_known
-from cdk_inference.aws.warmth import check_not_warm_yet
+from cdk_inference.aws.warmth import check_not_warm_yet, check_same_region
 from cdk_inference.contract import WARM_UP_HOLD_LIMIT_MS, warm_up_event
 from cdk_inference.limits import KEEP_WARM_ENVIRONMENTS
 from cdk_inference.prices import (
@@ -104,6 +104,7 @@ class KeepWarm(Construct):
         problems = Problems(self.node.path)
         check_keep_warm(function, environments, every, hold, problems)
         check_not_warm_yet(function, problems)
+        check_same_region(self, function, problems)
         problems.raise_if_any()
 
         function.warm_capacity = self

@@ -13,7 +13,12 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_inference.aws.tokens import are_known
-from cdk_inference.aws.warmth import check_not_warm_yet, check_without_snap_start
+from cdk_inference.aws.warmth import (
+    check_not_warm_yet,
+    check_same_account,
+    check_same_region,
+    check_without_snap_start,
+)
 from cdk_inference.limits import LAMBDA_SCALING_UTILIZATION
 from cdk_inference.prices import LAMBDA, SECONDS_PER_MONTH
 from cdk_inference.validation import Problems
@@ -123,6 +128,8 @@ class ProvisionedWarmPool(Construct):
         check_pool(function, min_capacity, max_capacity, target_utilization, schedules, problems)
         check_not_warm_yet(function, problems)
         check_without_snap_start(function, problems)
+        check_same_region(self, function, problems)
+        check_same_account(self, function, problems)
         problems.raise_if_any()
 
         function.warm_capacity = self
