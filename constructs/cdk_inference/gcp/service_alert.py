@@ -151,7 +151,8 @@ def _series(on: AlertOn, logged: ServiceLogMetrics) -> tuple[TimeSeries, TimeSer
         case AlertOn.LATENCY:
             return TimeSeries.percentile(Metric.LATENCIES, 99), None
         case AlertOn.INSTANCES:
-            return TimeSeries(Metric.INSTANCES, "ALIGN_MAX", "REDUCE_SUM"), None
+            # The means of active and idle ones add up, their greatest values do not.
+            return TimeSeries(Metric.INSTANCES, "ALIGN_MEAN", "REDUCE_SUM"), None
         case AlertOn.STARTUP:
             return TimeSeries.percentile(Metric.STARTUP_LATENCIES, 95), None
         case AlertOn.GPU_UTILIZATION:

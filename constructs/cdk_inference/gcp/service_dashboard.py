@@ -66,7 +66,7 @@ def _charts(service: WatchedService, logged: ServiceLogMetrics) -> list[_Chart]:
         ),
         _Chart(
             "Instances by state",
-            (TimeSeries(Metric.INSTANCES, "ALIGN_MAX", "REDUCE_SUM", By.STATE),),
+            (TimeSeries(Metric.INSTANCES, "ALIGN_MEAN", "REDUCE_SUM", By.STATE),),
             service.max_instances,
         ),
         _Chart("Start, p50, p95 and p99, ms", _percentiles(Metric.STARTUP_LATENCIES), startup),

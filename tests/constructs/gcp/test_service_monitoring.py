@@ -150,6 +150,13 @@ def test_errors_are_a_share_of_the_requests(stack: Any) -> None:
     assert (one["alignment_period"], errors["duration"]) == ("300s", "0s")
 
 
+def test_an_instance_that_was_active_and_then_idle_counts_once(stack: Any) -> None:
+    watch(stack, WatchedService("digits", REGION, max_instances=10))
+    (how,) = thresholds(stack)["Instances"]["aggregations"]
+    assert how["per_series_aligner"] == "ALIGN_MEAN"
+    assert how["cross_series_reducer"] == "REDUCE_SUM"
+
+
 def test_each_alert_may_be_left_out_changed_or_added(stack: Any) -> None:
     monitoring = watch(
         stack,
