@@ -233,7 +233,7 @@ def _check_python(version: str, problems: Problems) -> None:
 def _check_source(source: ModelSource, problems: Problems) -> None:
     if source.needs_volume:
         problems.add(
-            "model_source is a mounted bucket, or a container that loads the model",
+            "model_source needs a volume or a container of its own",
             allowed="a function has one container, and no volumes",
-            remedy="use ModelSource.bucket(…) or ModelSource.baked(), or a CloudRunService",
+            remedy="use ModelSource.bucket(…) in memory, ModelSource.baked(), or CloudRunService",
         )

@@ -180,7 +180,8 @@ class CloudRun(Construct):
         if are_known(bindings, image):
             check_image(image, problems)
         source.check(problems)
-        check_loader(model, source, problems)
+        if source.has_loader:
+            check_loader(model, source, port, problems)
         machine.check(model, source, region, problems)
         for volume in volumes:
             volume.check(run, problems)
@@ -189,7 +190,7 @@ class CloudRun(Construct):
         startup_probe.check(problems)
         check_traffic(traffic, problems)
         if nginx is not None:
-            nginx.check(problems)
+            nginx.check(port, problems)
             if are_known(bindings, nginx.image):
                 check_image(nginx.image, problems, "nginx.image")
         problems.raise_if_any()

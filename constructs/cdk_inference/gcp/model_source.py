@@ -152,6 +152,10 @@ class _Fetched(_InBucket):
     medium: Medium
 
     @property
+    def needs_volume(self) -> bool:
+        return self.medium is Medium.DISK
+
+    @property
     def bucket_access(self) -> tuple[BucketAccess, ...]:
         match = _OBJECT.fullmatch(self.uri)
         return (BucketAccess(match["bucket"], "roles/storage.objectViewer"),) if match else ()

@@ -161,8 +161,14 @@ class NginxSidecar:
         """What the service's account must read for it."""
         return {TLS_CERTIFICATE: self.tls.certificate, TLS_KEY: self.tls.key} if self.tls else {}
 
-    def check(self, problems: Problems) -> None:
-        """Record what nginx, or Cloud Run, does not take."""
+    def check(self, port: int, problems: Problems) -> None:
+        """Record what nginx, or Cloud Run, does not take; ``port`` is where requests come to."""
+        if port == RUNTIME_PORT:
+            problems.add(
+                f"port is {port}",
+                allowed="behind nginx, the runtime listens there",
+                remedy="choose another, or leave it out",
+            )
         for name, value, least in (
             ("requests_per_second", self.requests_per_second, 1),
             ("burst", self._burst, 0),

@@ -96,11 +96,17 @@ def loader_container(
     )
 
 
-def check_loader(model: InferenceModel, source: ModelSource, problems: Problems) -> None:
-    """Record a problem if no instance has the memory for the loader."""
+def check_loader(model: InferenceModel, source: ModelSource, port: int, problems: Problems) -> None:
+    """Record what is in the way of a loader beside a runtime that listens on ``port``."""
+    if port == _LOADER_PORT:
+        problems.add(
+            f"port is {port}",
+            allowed="the model's loader listens there",
+            remedy="choose another, or leave it out",
+        )
     most = max(gib for _, gib in CLOUD_RUN_CPU_MEMORY_GIB.values())
     needed = _loader_memory_mib(model, source)
-    if source.has_loader and needed > most * 2**10:
+    if needed > most * 2**10:
         problems.add(
             f"the model's loader would need {needed} MiB of memory",
             allowed=f"an instance of Cloud Run has {most} GiB at most",

@@ -209,6 +209,21 @@ def test_so_has_the_loaders_memory(stack: Any, model: InferenceModel) -> None:
     assert any("loader would need 40704 MiB of memory" in problem for problem in problems)
 
 
+def test_the_runtime_does_not_listen_where_the_loader_does(
+    stack: Any, model: InferenceModel
+) -> None:
+    (problem,) = refusals(
+        CloudRunService,
+        stack,
+        model=model,
+        image=IMAGE,
+        region=REGION,
+        port=8090,
+        model_source=ModelSource.loaded(URI),
+    )
+    assert problem.startswith("port is 8090; the model's loader listens there")
+
+
 # All
 
 
@@ -218,12 +233,19 @@ def test_it_is_an_objects_uri(stack: Any, model: InferenceModel, make_source: An
     assert problem.startswith("model_source is 's3://a/b'; it is the URI of an ONNX file")
 
 
-@pytest.mark.parametrize("make_source", [ModelSource.loaded, ModelSource.mounted])
+@pytest.mark.parametrize(
+    "source",
+    [
+        ModelSource.loaded(URI),
+        ModelSource.mounted(URI),
+        ModelSource.bucket(URI, medium=Medium.DISK),
+    ],
+)
 def test_a_function_has_one_container_and_no_volumes(
-    stack: Any, model: InferenceModel, make_source: Any
+    stack: Any, model: InferenceModel, source: ModelSource
 ) -> None:
     (problem,) = refusals(
-        CloudFunctionService, stack, model=model, region=REGION, model_source=make_source(URI)
+        CloudFunctionService, stack, model=model, region=REGION, model_source=source
     )
     assert "a function has one container, and no volumes" in problem
 

@@ -211,6 +211,11 @@ def test_what_cannot_work_is_refused(
     assert found.startswith(problem)
 
 
+def test_nginx_does_not_listen_where_the_runtime_does(stack: Any, model: InferenceModel) -> None:
+    (found,) = refused(stack, model, NGINX, port=8081)
+    assert found.startswith("port is 8081; behind nginx, the runtime listens there")
+
+
 def test_the_users_may_not_move_the_runtime(stack: Any, model: InferenceModel) -> None:
     (found,) = refused(stack, model, NGINX, environment={"INFERENCE_PORT": "1"})
     assert found.startswith("environment sets INFERENCE_PORT; the construct sets that itself")
