@@ -1,14 +1,12 @@
-"""``inference-runtime batch`` over a folder on this machine, and killed there."""
+"""What a batch on this machine writes, which task does what, and what is refused."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -19,88 +17,18 @@ from inference_runtime.batch.folder import File
 from inference_runtime.batch.job import share
 from inference_runtime.batch.local_folder import LocalFolder
 from inference_runtime.dataplane import DataPlane
-from inference_runtime.errors import BatchFailed, InvalidSettings, ModelFailed
-from inference_runtime.service import InferenceService
+from inference_runtime.errors import BatchFailed, InvalidSettings
 from inference_runtime.settings import Settings
 
-from tests.runtime import onnx_models
-
-# Kills itself before the N-th file appears.
-KILL = """
-import os, signal, sys
-left = [int(sys.argv.pop(1))]
-replace = os.replace
-def counted(*args):
-    left[0] -= 1
-    if left[0] < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(*args)
-os.replace = counted
-from inference_runtime.cli.main import main
-sys.exit(main())
-"""
-WRITES_OF_AN_INPUT = 2
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Multiplies rows of three numbers by ten."""
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    return str(onnx_models.save(onnx_models.scaled(), path))
-
-
-@pytest.fixture
-def inputs(tmp_path: Path) -> Path:
-    """Seven inputs, three of them in a folder, with five records each."""
-    folder = tmp_path / "inputs"
-    for index in range(7):
-        path = folder / ("nested" if index % 2 else "") / f"{index}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(line(index, row) for row in range(5)))
-    return folder
-
-
-def line(*values: float) -> str:
-    return json.dumps({"features": list(values)}) + "\n"
-
-
-def settings(model: str, inputs: Path | str, **environ: Any) -> Settings:
-    given = {
-        "MODEL_URI": model, "INFERENCE_BATCH_INPUT": str(inputs), "INFERENCE_BATCH_ROWS": "2",
-        "INFERENCE_REQUEST_LOG": "errors", "INFERENCE_CONCURRENCY": "1",
-        **{name: str(value) for name, value in environ.items()},
-    }  # fmt: skip
-    return Settings.read(given)
-
-
-def run(model: str, inputs: Path | str, tasks: int = 1, **environ: Any) -> None:
-    for index in range(tasks):
-        task = {"CLOUD_RUN_TASK_INDEX": index, "CLOUD_RUN_TASK_COUNT": tasks}
-        job.run(settings(model, inputs, **task, **environ))
-
-
-def results(inputs: Path) -> Path:
-    return inputs.with_name(f"{inputs.name}-results")
-
-
-def manifest(inputs: Path) -> dict[str, Any]:
-    parsed: dict[str, Any] = json.loads((results(inputs) / "manifest.json").read_text())
-    return parsed
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """All files but those of tasks, of which there may be more where one was killed."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "tasks" not in path.parts
-    }
-
-
-def answered(inputs: Path, name: str) -> list[Any]:
-    lines = (results(inputs) / "results" / name).read_text().splitlines()
-    return [json.loads(one) for one in lines]
-
+from tests.runtime.batch.batches import (
+    answered,
+    fail_on,
+    line,
+    manifest,
+    results,
+    run,
+    settings,
+)
 
 # What is written
 
@@ -252,18 +180,6 @@ def test_of_many_errors_the_manifest_has_the_first(model: str, inputs: Path) -> 
     assert len(answered(inputs, "0.jsonl")) == 250
 
 
-def fail_on(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the model fail where an input has this value."""
-    infer = InferenceService.infer
-
-    def failing(service: InferenceService, inputs: Any, *args: Any, **options: Any) -> Any:
-        if value in memoryview(inputs["x"].buffer).cast("B").cast("f").tolist():
-            raise ModelFailed("the model failed")
-        return infer(service, inputs, *args, **options)
-
-    monkeypatch.setattr(InferenceService, "infer", failing)
-
-
 def test_what_is_ours_fails_the_task_and_is_tried_again(
     model: str, inputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,116 +219,6 @@ def test_a_folder_that_is_not_there_or_not_whole_is_told(model: str, inputs: Pat
     (inputs / "loop.jsonl").symlink_to(inputs / "loop.jsonl")
     with pytest.raises(BatchFailed, match=r"loop.jsonl cannot be read: Too many levels"):
         run(model, inputs)
-
-
-# Resumed
-
-
-def test_what_is_done_is_not_done_again(
-    model: str, inputs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(model, inputs)
-    before = tree(results(inputs))
-    fail_on(1.0, monkeypatch)  # whatever runs now fails
-    run(model, inputs)
-    assert tree(results(inputs)) == before
-
-
-@pytest.mark.parametrize("change", ["input", "version"])
-def test_what_has_changed_is_done_again(model: str, inputs: Path, change: str) -> None:
-    run(model, inputs)
-    version = "2" if change == "version" else "1"
-    if change == "input":
-        (inputs / "0.jsonl").write_text(line(5, 6))
-    run(model, inputs, MODEL_VERSION=version)
-    first, *_ = answered(inputs, "0.jsonl")
-    assert first["answer"]["model_version"] == version
-    assert first["answer"]["predictions"] == ([50.0, 60.0] if change == "input" else [0.0, 0.0])
-    assert manifest(inputs)["model_version"] == version
-
-
-def killed(model: str, inputs: Path, writes: int, **environ: str) -> int:
-    """The exit code of a process that is killed before it has written more than so many files, one
-    input after the other.
-    """
-    command = [sys.executable, "-c", KILL, str(writes), "batch", "--model", model]
-    ended = subprocess.run(
-        [*command, "--input", str(inputs)],
-        env={
-            **os.environ, "INFERENCE_BATCH_ROWS": "2", "INFERENCE_CONCURRENCY": "1", **environ,
-        },
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
-    return ended.returncode
-
-
-@pytest.mark.parametrize("writes", [0, 1, 2, 7, 14, 15])
-def test_a_task_that_is_killed_anywhere_goes_on_to_the_same_result(
-    model: str, inputs: Path, tmp_path: Path, writes: int
-) -> None:
-    (inputs / "2.jsonl").write_text(line(1, 1) + line(1) + line(1, 2))
-    run(model, inputs)
-    whole = tree(results(inputs))
-    results(inputs).rename(tmp_path / "whole")
-    assert killed(model, inputs, writes) == -signal.SIGKILL
-    assert not (results(inputs) / "manifest.json").exists()
-    kept = tree(results(inputs))
-    done = [name for name in kept if name.startswith("done/") and name.endswith(".json")]
-    assert len(done) == min(7, writes // WRITES_OF_AN_INPUT)
-    run(model, inputs)
-    now = tree(results(inputs))
-    assert {name: now[name] for name in whole} == whole
-    assert all(name.endswith(".part") for name in now.keys() - whole.keys())
-
-
-def test_a_task_that_is_tried_again_leaves_what_may_have_killed_it_to_the_end(
-    model: str, inputs: Path
-) -> None:
-    killed(model, inputs, 0)  # on the first
-    killed(model, inputs, 2 * 6, CLOUD_RUN_TASK_ATTEMPT="1")  # on it again, the others being done
-    done = {path.name.split(".")[0] for path in (results(inputs) / "done").rglob("*.json")}
-    assert done == {"1", "2", "3", "4", "5", "6"}
-
-
-@pytest.mark.parametrize("culprit", ["0.jsonl", "2.jsonl", "4.jsonl"])
-def test_of_several_suspects_each_has_its_turn(
-    model: str, inputs: Path, culprit: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An input ends its task whenever it is answered; the task is tried again four times."""
-    read = LocalFolder.open
-
-    def reading(folder: LocalFolder, file: File) -> BinaryIO:
-        if file.name == culprit:
-            raise SystemExit
-        return read(folder, file)
-
-    monkeypatch.setattr(LocalFolder, "open", reading)
-    for attempt in range(5):
-        with pytest.raises(SystemExit):
-            run(model, inputs, CLOUD_RUN_TASK_ATTEMPT=attempt, INFERENCE_CONCURRENCY=3)
-    done = {path.name.split(".")[0] for path in (results(inputs) / "done").rglob("*.json")}
-    assert done == {"0", "1", "2", "3", "4", "5", "6"} - {culprit[0]}
-
-
-@pytest.mark.parametrize("concurrency", [2, 8])
-def test_inputs_at_the_same_time_have_the_same_results(
-    model: str, inputs: Path, tmp_path: Path, concurrency: int
-) -> None:
-    run(model, inputs)
-    one_by_one = tree(results(inputs))
-    results(inputs).rename(tmp_path / "one-by-one")
-    run(model, inputs, INFERENCE_CONCURRENCY=concurrency)
-    assert tree(results(inputs)) == one_by_one
-
-
-def test_another_number_of_tasks_goes_on_with_what_is_done(
-    model: str, inputs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(model, inputs, tasks=2)
-    fail_on(1.0, monkeypatch)  # whatever runs now fails
-    run(model, inputs, tasks=5)
-    assert (manifest(inputs)["records"], manifest(inputs)["failed"]) == (35, 0)
 
 
 # Refused

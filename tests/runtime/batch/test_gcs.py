@@ -18,7 +18,6 @@ from inference_runtime.errors import BatchFailed, ModelNotLoaded
 from inference_runtime.models import reader
 from inference_runtime.settings import PLATFORM_VARIABLES, Settings
 
-from tests.runtime import onnx_models
 from tests.runtime.batch.gcs_server import GcsServer
 
 INPUT = "bucket/in/"
@@ -30,12 +29,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
     monkeypatch.setattr(reader, "_delay", lambda _failures: 0)
     with GcsServer() as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    return str(onnx_models.save(onnx_models.scaled(), path))
 
 
 @pytest.fixture
