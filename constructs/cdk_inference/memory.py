@@ -6,11 +6,11 @@ from math import ceil
 from typing import Final
 
 # Measured by bench/memory.py with onnxruntime 1.31.1 on x86-64, one thread: the process's peak less
-# that of a tiny model, for models of random weights with 45 to 415 MiB. Layers of MatMul take 1.5
-# to 1.7 times the file's size; layers of Conv, whose weights are packed anew too, 3.0 to 3.3 times.
+# that of a tiny model, for models of random weights with 45 to 415 MiB. Layers of MatMul take 1.4
+# to 1.7 times the file's size; layers of Conv, whose weights are packed anew too, 2.8 to 3.5 times.
 # Where INFERENCE_PROFILE=memory leaves weights in the mapped file, BERT-base takes 1.2 times.
 _MEMORY_PER_MODEL_BYTE: Final = 3.5
-_LEAST_SEEN_PER_MODEL_BYTE: Final = 1.5
+_LEAST_SEEN_PER_MODEL_BYTE: Final = 1.4
 _IMPORTS_MB: Final = 64
 # The imports, the platform's own runtime, and a request and its answer of 6 MB each, as JSON and as
 # tensors.

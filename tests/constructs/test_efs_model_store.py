@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk.assertions import Template
@@ -234,3 +235,45 @@ def test_construct_ids_are_public(stack: Stack) -> None:
         "Task",
         "StartCommand",
     ]
+
+
+def existing(stack: Stack) -> dict[str, Any]:
+    """A file system of another team, as it is looked up."""
+    vpc = ec2.Vpc(stack, "Vpc", nat_gateways=0)
+    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-0123456789abcdef0")
+    return {
+        "vpc": vpc,
+        "file_system": efs.FileSystem.from_file_system_attributes(
+            stack, "Theirs", file_system_id="fs-0123456789abcdef0", security_group=group
+        ),
+        "access_point": efs.AccessPoint.from_access_point_id(
+            stack, "Point", "fsap-0123456789abcdef0"
+        ),
+    }
+
+
+def test_a_file_system_that_is_there_already_is_mounted(
+    stack: Stack, model: InferenceModel
+) -> None:
+    store = EfsModelStore(stack, "Store", **existing(stack))
+    MLInferenceFunction(stack, "Scale", model=model, model_source=ModelSource.efs(store))
+    template = synthesize(stack)
+    template.resource_count_is("AWS::EFS::FileSystem", 0)
+    template.resource_count_is("AWS::EFS::AccessPoint", 0)
+    mounted = only_resource(template, "AWS::Lambda::Function")["FileSystemConfigs"]
+    assert "access-point/fsap-0123456789abcdef0" in json.dumps(mounted)
+    policy = json.dumps(template.find_resources("AWS::IAM::Policy"))
+    assert "file-system/fs-0123456789abcdef0" in policy
+    assert "ClientWrite" not in policy
+
+
+@pytest.mark.parametrize("missing", ["vpc", "file_system", "access_point"])
+def test_a_part_of_what_is_there_already_is_refused(stack: Stack, missing: str) -> None:
+    given = {name: value for name, value in existing(stack).items() if name != missing}
+    with pytest.raises(ConfigurationError, match=f"given without {missing};"):
+        EfsModelStore(stack, "Store", **given)
+
+
+def test_a_key_for_what_is_there_already_is_refused(stack: Stack) -> None:
+    with pytest.raises(ConfigurationError, match="it has its own"):
+        EfsModelStore(stack, "Store", encryption_key=kms.Key(stack, "Key"), **existing(stack))

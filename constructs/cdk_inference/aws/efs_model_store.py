@@ -48,16 +48,20 @@ class EfsModelStore(Construct):
         vpc_subnets: which of its subnets: one in each zone. Default: the private ones.
         encryption_key: of the files. Default: that of Amazon EFS in your account.
         mount_path: where functions see it: ``/mnt/`` and a name. Default: ``/mnt/models``.
+        file_system: one that is there already, in ``vpc``; then nothing is made, and it is as safe
+            as it is. Default: a new one.
+        access_point: of that one, whose folder has the models. Default: a new one, as above.
 
     Attributes:
         network: the VPC and its subnets, in which functions run that mount it.
         mount_path: as given, or the default.
         file_system: the file system.
-        access_point: its folder ``/models``, by which it is mounted.
+        access_point: by which it is mounted: its folder ``/models``, unless one was given.
 
     Raises:
-        ConfigurationError: ``mount_path`` is not one that Lambda takes, or ``vpc_subnets`` is given
-            without ``vpc``.
+        ConfigurationError: ``mount_path`` is not one that Lambda takes, ``vpc_subnets`` is given
+            without ``vpc``, or of ``file_system``, ``access_point`` and ``vpc`` only some, or an
+            ``encryption_key`` for what is there already.
 
     Example:
         >>> store = EfsModelStore(stack, "Models")
@@ -67,8 +71,8 @@ class EfsModelStore(Construct):
 
     network: Final[Network]
     mount_path: Final[str]
-    file_system: Final[efs.FileSystem]
-    access_point: Final[efs.AccessPoint]
+    file_system: Final[efs.IFileSystem]
+    access_point: Final[efs.IAccessPoint]
 
     def __init__(
         self,
@@ -79,16 +83,25 @@ class EfsModelStore(Construct):
         vpc_subnets: ec2.SubnetSelection | None = None,
         encryption_key: kms.IKey | None = None,
         mount_path: str = "/mnt/models",
+        file_system: efs.IFileSystem | None = None,
+        access_point: efs.IAccessPoint | None = None,
     ) -> None:
         super().__init__(scope, id)
         problems = Problems(self.node.path)
         check_mount_path(mount_path, problems)
         check_subnets(vpc, vpc_subnets, problems)
+        _check_existing(file_system, access_point, vpc, encryption_key, problems)
         problems.raise_if_any()
 
         self.mount_path = mount_path
         self.network = Network(vpc or PrivateNetwork(self, "Network").vpc, vpc_subnets)
-        self.file_system = efs.FileSystem(
+        if file_system is None or access_point is None:
+            file_system, access_point = self._make(encryption_key)
+        self.file_system = file_system
+        self.access_point = access_point
+
+    def _make(self, encryption_key: kms.IKey | None) -> tuple[efs.FileSystem, efs.AccessPoint]:
+        file_system = efs.FileSystem(
             self,
             "FileSystem",
             vpc=self.network.vpc,
@@ -111,12 +124,13 @@ class EfsModelStore(Construct):
             allow_anonymous_access=True,
             removal_policy=RemovalPolicy.RETAIN,
         )
-        self.access_point = self.file_system.add_access_point(
+        access_point = file_system.add_access_point(
             "AccessPoint",
             path=_FOLDER,
             posix_user=efs.PosixUser(uid=_USER, gid=_USER),
             create_acl=efs.Acl(owner_uid=_USER, owner_gid=_USER, permissions="750"),
         )
+        return file_system, access_point
 
     def load_from(
         self, store: S3ModelStore, *, prefix: str = "", every: Duration = DEFAULT_EVERY
@@ -163,6 +177,32 @@ class EfsModelStore(Construct):
                     "elasticfilesystem:AccessPointArn": self.access_point.access_point_arn
                 }
             },
+        )
+
+
+def _check_existing(
+    file_system: efs.IFileSystem | None,
+    access_point: efs.IAccessPoint | None,
+    vpc: ec2.IVpc | None,
+    encryption_key: kms.IKey | None,
+    problems: Problems,
+) -> None:
+    if file_system is None and access_point is None:
+        return
+    needed = {"file_system": file_system, "access_point": access_point, "vpc": vpc}
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
+        present = [name for name in needed if name not in missing]
+        problems.add(
+            f"{' and '.join(present)} given without {' and '.join(missing)}",
+            allowed="a file system that is there already has its network, and a folder with models",
+            remedy="give all three, or leave file_system and access_point out",
+        )
+    if encryption_key is not None:
+        problems.add(
+            "encryption_key is given for a file system that is there already",
+            allowed="it has its own",
+            remedy="leave encryption_key out",
         )
 
 

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from cdk_inference.aws.ml_inference_function import MLInferenceFunction
     from cdk_inference.validation import Problems
 
-# Measured by bench/memory.py: 1.8 to 4.5 ms for each MiB of an original model that is packed before
-# it answers, on one thread. What `inference-runtime optimize` writes takes a part of that.
+# Measured by bench/memory.py: 1.6 to 5.4 ms of the processor's time for each MiB of an original
+# model, on one thread; the most for convolutions. What `inference-runtime optimize` writes takes a
+# part of that.
 _SECONDS_PER_MODEL_MB: Final = 4.5e-3
 _IMPORTS_SECONDS: Final = 0.15
 # Assumed: AWS documents no rate, and others report 400 to 700 Mbit/s for one environment.
