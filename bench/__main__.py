@@ -21,6 +21,7 @@ NAMES = (
     "overhead",
     "growth",
     "memory",
+    "synth",
     "imports",
     "imports_gcp",
     "servers",

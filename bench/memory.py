@@ -1,4 +1,4 @@
-"""How much memory a model takes in this runtime, and how long its start, against its file's size.
+"""How much memory a model takes in this runtime, and how much work its start, against its size.
 
 `cdk_inference/memory.py` and `cdk_inference/aws/initialization.py` have their figures from here.
 Each model is started in a fresh process on one thread, answers, packs whatever it packs afterwards,
@@ -32,10 +32,10 @@ EMPTY = "mlp"
 PROFILES = ("cold", "throughput", "memory")
 ROUNDS = 3
 NOTE = (
-    "Peak is VmHWM when the weights are packed too, mapped files included. It and the time from"
-    " before the process exists to its first answer are less those of the smallest model, which are"
-    " in the last row of each profile. Packing takes the memory; the profile memory leaves it out"
-    " where the engine can. One thread, the page cache warm."
+    "Peak is VmHWM when the weights are packed too, mapped files included. Start is the processor's"
+    " time until the first answer, which a busy machine changes least. Both are less those of the"
+    " smallest model, which are in the last row of each profile. Packing takes the memory; the"
+    " profile memory leaves it out where the engine can. One thread, the page cache warm."
 )
 
 
@@ -78,14 +78,13 @@ def _run(model: str, profile: str) -> Run:
         command = [sys.executable, str(PROGRAMS / "runtime.py"), str(models.path_of(model)),
                    str(body), str(writing)]  # fmt: skip
         environ = {"INFERENCE_PROFILE": profile, "INFERENCE_THREADS": "1"}
-        began = time.perf_counter()
         with subprocess.Popen(
             command, env=os.environ | environ, pass_fds=[writing], stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
         ) as process, os.fdopen(reading, "rb") as answers:  # fmt: skip
             os.close(writing)
             answer = answers.readline()
-            seconds = time.perf_counter() - began
+            seconds = _processor_seconds(process.pid)
             if not ANSWER.search(answer):
                 raise SystemExit(f"{model} did not answer: {answer!r}")
             return Run(_settled_peak_mb(process.pid), seconds)
