@@ -26,11 +26,18 @@ BASE = "localhost/base"
 # Without user namespaces and a network of their own, which build machines do not give.
 ISOLATION = ("--isolation", "chroot", "--network", "host")
 CERTIFICATES = "/etc/ssl/certs"
-COMMANDS = ("sh", "find", "install", "mkdir", "rm", "touch")
+COMMANDS = ("sh", "find", "install", "mkdir", "mv", "rm", "touch")
 NOT_TO_COPY = shutil.ignore_patterns(
     "__pycache__", "config-*", "ensurepip", "idlelib", "lib2to3", "site-packages", "test",
     "tkinter", "turtledemo",
 )  # fmt: skip
+
+_LIST = """
+import os, sys
+for folder, _, names in os.walk(sys.argv[1]):
+    for path in (os.path.join(folder, name) for name in names):
+        print(path + "*" * os.access(path, os.X_OK))
+"""
 
 
 @dataclass(frozen=True)
@@ -91,20 +98,34 @@ class Buildah:
     def make_base(self, folder: Path) -> None:
         """Make ``BASE`` of this machine's files, by way of ``folder``."""
         write_base(folder)
-        container = self("from", "scratch")
+        self.make(BASE, folder, on="scratch")
+
+    def make(self, name: str, folder: Path, *, on: str = BASE) -> None:
+        """Make an image of the files in ``folder`` on another image."""
+        container = self("from", on)
         self("add", "--quiet", container, str(folder), "/")
-        self("commit", "--quiet", container, BASE)
+        self("commit", "--quiet", container, name)
         self("rm", container)
 
-    def build(self, context: Path) -> Image:
+    def build(self, context: Path, **arguments: str) -> Image:
         """Build the Dockerfile in ``context`` on ``BASE``, a layer for each instruction."""
         self._builds += 1
         name = f"localhost/built:{self._builds}"
+        given = {"BASE_IMAGE": BASE, **arguments}.items()
         self(
-            "build", "--quiet", "--layers", *ISOLATION, "--build-arg", f"BASE_IMAGE={BASE}",
+            "build", "--quiet", "--layers", *ISOLATION,
+            *(f"--build-arg={argument}={value}" for argument, value in given),
             "--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro", "--tag", name, str(context),
         )  # fmt: skip
         return Image(name, json.loads(self("inspect", "--type", "image", name)))
+
+    def listing(self, image: Image, folder: str) -> list[str]:
+        """The files below a folder of ``image``, a ``*`` after those that can be executed."""
+        container = self("from", image.name)
+        run = ("run", *ISOLATION, container, "--", "python", "-c", _LIST, folder)
+        listed = self(*run).splitlines()
+        self("rm", container)
+        return sorted(listed)
 
     @contextmanager
     def running(

@@ -89,6 +89,40 @@ def test_lambda(
     assert json.loads(outcome.payload["body"])["predictions"]["label"] == SAMPLE["label"]
 
 
+# In the place of Amazon Linux's own, since no registry can be asked for that.
+STAND_INS = {
+    "curl": "#!/bin/sh\nfor last; do :; done\necho package of $last > /tmp/insights.rpm\n",
+    "rpm": """#!/bin/sh
+read -r package < /tmp/insights.rpm
+[ "$package" = "package of https://example.org/agent.rpm" ] || exit 1
+mkdir -p /opt/extensions /opt/cloudwatch
+install -m 755 /tmp/insights.rpm /opt/extensions/agent
+echo settings > /opt/cloudwatch/agent.toml
+""",
+}
+
+
+def test_lambda_insights_is_beside_the_models_own_extension(
+    buildah: Buildah, digits: InferenceModel, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    for name, script in STAND_INS.items():
+        (tmp_path / "bin" / name).write_text(script)
+        (tmp_path / "bin" / name).chmod(0o755)
+    buildah.make("localhost/amazon-linux", tmp_path)
+    image = buildah.build(
+        image_context("lambda", digits),
+        INSIGHTS_IMAGE="localhost/amazon-linux",
+        INSIGHTS_PACKAGE="https://example.org/agent.rpm",
+        MODEL_CACHE_EXTENSION="cache",
+    )
+    assert buildah.listing(image, "/opt") == [
+        "/opt/cloudwatch/agent.toml",
+        "/opt/extensions/agent*",
+        "/opt/extensions/cache*",
+    ]
+
+
 def test_cloud_run(
     buildah: Buildah, digits: InferenceModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
