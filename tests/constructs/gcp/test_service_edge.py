@@ -18,6 +18,7 @@ from cdk_inference.gcp import (
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
+from stacks.cloud_run_edge import CloudRunEdgeStack
 from tests.constructs.gcp.terraform import (
     IMAGE,
     REGION,
@@ -287,6 +288,17 @@ def test_what_only_the_deployment_knows_is_not_checked(
     assert only_resource(stack, "google_compute_backend_bucket")["bucket_name"] == "${var.Text}"
     rewrite = path_rules(stack)["/precomputed/*"]["route_action"]["url_rewrite"]
     assert rewrite["path_prefix_rewrite"] == "/run/"
+
+
+def test_the_reference_stack_shares_requests_between_revisions() -> None:
+    stack = CloudRunEdgeStack(
+        Bindings.CDKTN.core.Testing.app(), "Edge", stable_revision="digits-00007-abc"
+    )
+    shares = [
+        [(share["percent"], share.get("revision")) for share in service.get("traffic", [])]
+        for service in resources(synthesize(stack), "google_cloud_run_v2_service")
+    ]
+    assert sorted(shares) == [[], [(90, "digits-00007-abc"), (10, None)]]
 
 
 def test_construct_ids_are_public(stack: Any, model: InferenceModel) -> None:
