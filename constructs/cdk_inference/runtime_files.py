@@ -56,6 +56,14 @@ def requirements_file(name: str) -> Path:
     return runtime_folder() / "requirements" / f"{name}.txt"
 
 
+@cache
+def packaged_onnxruntime() -> str:
+    """The version of onnxruntime in a Lambda function's package, for example ``1.31.1``."""
+    pins = requirements_file("lambda-zip").read_text().splitlines()
+    (pin,) = (pin for pin in pins if pin.startswith("onnxruntime=="))
+    return pin.partition("==")[2].split()[0]
+
+
 def google_function_file() -> Path:
     """The file in which Google Cloud Functions look for the function."""
     return runtime_folder() / "functions" / "main.py"

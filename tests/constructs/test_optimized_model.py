@@ -6,10 +6,16 @@ import hashlib
 import json
 from pathlib import Path
 
+import onnxruntime
 import pytest
-from cdk_inference import InferenceModel
+from aws_cdk.assertions import Annotations as AssertionsAnnotations
+from aws_cdk.assertions import Match
+from cdk_inference import InferenceModel, MLInferenceFunction
 from cdk_inference.contract import MANIFEST_FILE, MODEL_FILE
+from cdk_inference.runtime_files import packaged_onnxruntime
 from cdk_inference.validation import ConfigurationError
+
+from tests.constructs.synthesis import new_stack
 
 DIGITS = Path(__file__).parents[2] / "models" / "digits" / "digits.onnx"
 
@@ -69,3 +75,33 @@ def test_another_model_in_the_folder_is_alone(folder: Path) -> None:
     (folder / "other.onnx").write_bytes(DIGITS.read_bytes())
     model = InferenceModel.from_file(folder / "other.onnx")
     assert model.files == {MODEL_FILE: folder / "other.onnx"}
+
+
+def warnings_of(folder: Path, **manifest: object) -> list[str]:
+    """What the CDK would print for a function with the folder's model."""
+    document = json.loads((folder / MANIFEST_FILE).read_text())
+    (folder / MANIFEST_FILE).write_text(json.dumps(document | manifest))
+    stack = new_stack({})
+    MLInferenceFunction(stack, "Digits", model=InferenceModel.from_file(folder / MODEL_FILE))
+    found = AssertionsAnnotations.from_stack(stack).find_warning("*", Match.any_value())
+    return [str(warning.entry.data) for warning in found if "optimizedModel" in str(warning.entry)]
+
+
+def test_an_optimised_model_that_will_serve_is_no_reason_to_warn(folder: Path) -> None:
+    assert warnings_of(folder, onnxruntime=packaged_onnxruntime(), instruction_set=None) == []
+    on_intel = "x86_64 avx avx2"
+    assert warnings_of(folder, onnxruntime=packaged_onnxruntime(), instruction_set=on_intel) == []
+
+
+def test_what_was_optimised_for_another_runtime_or_processor_is_warned_of(folder: Path) -> None:
+    (warning,) = warnings_of(folder, onnxruntime="1.2.3", instruction_set=None)
+    assert "was optimised with onnxruntime 1.2.3" in warning
+    assert f"onnxruntime=={packaged_onnxruntime()} installed" in warning
+    (warning,) = warnings_of(
+        folder, onnxruntime=packaged_onnxruntime(), instruction_set="aarch64 asimd"
+    )
+    assert "the function runs on x86_64" in warning
+
+
+def test_the_packaged_onnxruntime_is_the_one_of_the_tests() -> None:
+    assert packaged_onnxruntime() == onnxruntime.__version__

@@ -29,6 +29,7 @@ from cdk_inference.aws.memory import check_memory, default_memory_mb, warn_of_ti
 from cdk_inference.aws.model_source import ModelSource
 from cdk_inference.aws.nag import acknowledge
 from cdk_inference.aws.network import Network, check_subnets, interface_statement
+from cdk_inference.aws.optimized_model import warn_of_unused_optimization
 from cdk_inference.aws.packaging import (
     Packaging,
     check_lite,
@@ -316,6 +317,7 @@ class MLInferenceFunction(InferenceFunction):
                 value=self.function.current_version.version,
                 description=f"The version of the function that serves {model.name} {model.version}",
             )
+        warn_of_unused_optimization(self)
         self.warm_strategy.apply(self)
 
     @staticmethod
