@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 from zipfile import ZipFile
@@ -19,7 +21,7 @@ from cdk_inference import (
     WarmStrategy,
 )
 from cdk_inference.artifact import hook_archive
-from cdk_inference.contract import SMOKE_TESTS_FILE
+from cdk_inference.contract import AWS_CODEDEPLOY_HANDLER, SMOKE_TESTS_FILE
 from cdk_inference.testing import stable_template
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,6 +202,12 @@ def test_the_hook_has_its_questions_with_it() -> None:
         assert json.loads(archive.read(SMOKE_TESTS_FILE)) == [{"request": 1}]
         assert "inference_runtime/adapters/aws_codedeploy.py" in archive.namelist()
     assert hook_archive("[]").path != path
+
+
+def test_the_hook_starts_with_the_standard_library_alone() -> None:
+    module = AWS_CODEDEPLOY_HANDLER.rpartition(".")[0]
+    code = f"import sys; sys.path.insert(0, {str(hook_archive('[]').path)!r}); import {module}"
+    subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
 
 
 def test_without_questions_there_is_no_hook(new_release: NewRelease, stack: Stack) -> None:
