@@ -137,6 +137,13 @@ def test_tokens_are_for_apis(new_function: NewFunction) -> None:
         new_function().add_function_url(auth=auth)
 
 
+def test_a_function_of_another_app_is_refused(stack: Stack) -> None:
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:digits:live"
+    theirs: Any = MLInferenceFunction.from_alias_arn(stack, "Theirs", arn)
+    with pytest.raises(ConfigurationError, match="Stack/Theirs was looked up"):
+        InferenceFunctionUrl(stack, "Url", function=theirs, invoke_mode=STREAM)
+
+
 @pytest.mark.parametrize("packaging", [Packaging.ZIP, Packaging.LITE])
 def test_a_zip_does_not_stream(
     new_function: NewFunction, stack: Stack, packaging: Packaging

@@ -18,6 +18,7 @@ from constructs import Construct, IValidation
 if TYPE_CHECKING:
     from aws_cdk import aws_iam as iam
 
+    from cdk_inference.aws.inference_function import InferenceFunction
     from cdk_inference.aws.ml_inference_function import MLInferenceFunction
 
 _STREAMED: Final = "RESPONSE_STREAM"
@@ -50,8 +51,9 @@ class InferenceFunctionUrl(Construct):
         url: the address, with a ``/`` at its end.
 
     Raises:
-        ConfigurationError: another ``auth``, or a stream from a zip or a VPC, which have none; at
-            synth, a stream from a function that has an API too, which cannot read it.
+        ConfigurationError: another ``auth``, a function that was looked up, or a stream from a zip
+            or a VPC, which have none; at synth, a stream from a function that has an API too, which
+            cannot read it.
 
     Example:
         >>> url = InferenceFunctionUrl(stack, "Url", function=function)
@@ -78,6 +80,8 @@ class InferenceFunctionUrl(Construct):
 
         problems = Problems(self.node.path)
         _check_auth(auth, problems)
+        _check_made_here(function, problems)
+        problems.raise_if_any()  # what was looked up has nothing more to check
         if is_stream:
             _check_stream(function, problems)
         problems.raise_if_any()
@@ -131,6 +135,15 @@ def _check_auth(auth: ApiAuth, problems: Problems) -> None:
             f"auth is {auth!r}",
             allowed="a function URL knows IAM and public alone",
             remedy="use ApiAuth.iam() or ApiAuth.public(), or put an API in front",
+        )
+
+
+def _check_made_here(function: InferenceFunction, problems: Problems) -> None:
+    if function.alias.node.default_child is None:
+        problems.add(
+            f"{function.node.path} was looked up",
+            allowed="AWS CloudFormation gives a URL to the functions of its own stack",
+            remedy="add the URL to the app that makes the function",
         )
 
 
