@@ -9,7 +9,7 @@ import os
 import aws_cdk as cdk
 import cdktn
 
-from stacks.apis import MultiModelRestStack, MultiModelStack, RestApiStack
+from stacks.apis import MultiModelRestStack, MultiModelStack, RestApiStack, UserPoolApiStack
 from stacks.budgeted import BudgetedStack
 from stacks.cloud_run import CloudRunGpuStack, CloudRunStack
 from stacks.cloud_run_batch import CloudRunBatchStack
@@ -40,6 +40,7 @@ for stack in (
     GradualReleaseStack,
     ABRoutingStack,
     RestApiStack,
+    UserPoolApiStack,
     MultiModelStack,
     MultiModelRestStack,
     PowerTuningStack,

@@ -42,10 +42,9 @@ def output(deployment: Deployment, stack: str, start: str) -> str:
     return value
 
 
-@pytest.fixture(scope="module")
-def gateway(deployment: Deployment) -> Any:
+def client(deployment: Deployment, service: str) -> Any:
     return boto3.client(
-        "apigateway",
+        service,
         endpoint_url=deployment.emulator.url,
         region_name="us-east-1",
         aws_access_key_id="000000000000",
@@ -54,9 +53,14 @@ def gateway(deployment: Deployment) -> Any:
 
 
 @pytest.fixture(scope="module")
+def gateway(deployment: Deployment) -> Any:
+    return client(deployment, "apigateway")
+
+
+@pytest.fixture(scope="module")
 def key(deployment: Deployment, gateway: Any) -> dict[str, str]:
     """The header that a partner sends."""
-    key_id = output(deployment, "RestApiStack", "DigitsRestApiAcmeKeyId")
+    key_id = output(deployment, "RestApiStack", "KeyedRestApiAcmeKeyId")
     return {"x-api-key": gateway.get_api_key(apiKey=key_id, includeValue=True)["value"]}
 
 
@@ -92,7 +96,7 @@ def ask(deployment: Deployment) -> Ask:
 @pytest.fixture(scope="module")
 def rest(deployment: Deployment) -> str:
     """The URL of the REST API, with its stage."""
-    return output(deployment, "RestApiStack", "DigitsRestApiUrl").removesuffix("/predict")
+    return output(deployment, "RestApiStack", "KeyedRestApiUrl").removesuffix("/predict")
 
 
 def test_a_rest_api_reads_a_digit(ask: Ask, rest: str, key: dict[str, str]) -> None:
@@ -163,6 +167,39 @@ def test_raw_tensors_go_in_and_come_out(ask: Ask, rest: str, key: dict[str, str]
     assert answer.status == 200, answer.body
     length = int(answer.headers["inference-header-content-length"])
     assert struct.unpack("<q", answer.body[length:]) == (SAMPLE["label"],)
+
+
+@pytest.fixture(scope="module")
+def token(deployment: Deployment) -> str:
+    """Of a user who logged in."""
+    users = client(deployment, "cognito-idp")
+    pool = output(deployment, "UserPoolApiStack", "UserPool")
+    password = "Dahlie-7-Zaun!"
+    users.admin_create_user(UserPoolId=pool, Username="anna", MessageAction="SUPPRESS")
+    users.admin_set_user_password(
+        UserPoolId=pool, Username="anna", Password=password, Permanent=True
+    )
+    answer = users.admin_initiate_auth(
+        UserPoolId=pool,
+        ClientId=output(deployment, "UserPoolApiStack", "Client"),
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": "anna", "PASSWORD": password},
+    )
+    return str(answer["AuthenticationResult"]["IdToken"])
+
+
+@pytest.mark.parametrize("api", ["HttpApi", "RestApi"])
+def test_a_user_reads_a_digit_and_nobody_else(
+    ask: Ask, deployment: Deployment, api: str, token: str
+) -> None:
+    url = output(deployment, "UserPoolApiStack", f"Members{api}Url")
+    answer = ask(url, FEATURES, signed=False, Authorization=f"Bearer {token}")
+    assert answer.status == 200, answer.body
+    assert answer.json()["predictions"]["label"] == SAMPLE["label"]
+    header, claims, _ = token.split(".")
+    assert ask(url, FEATURES, signed=False).status == 401
+    forged = f"Bearer {header}.{claims}.c2lnbmVk"
+    assert ask(url, FEATURES, signed=False, Authorization=forged).status == 401
 
 
 @pytest.mark.parametrize("stack", ["MultiModelStack", "MultiModelRestStack"])
