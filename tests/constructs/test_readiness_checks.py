@@ -20,11 +20,15 @@ from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_scheduler_targets as scheduler_targets
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from cdk_inference import (
     ApiAuth,
@@ -402,6 +406,32 @@ def test_what_is_asynchronous_has_a_dead_letter_queue(tmp_path: Path) -> None:
     ]
     kept = check(tmp_path / "kept", lambda app: asynchronous(app, kept=True))
     assert "DeadLetterQueue" not in kept.rules
+
+
+def test_other_ways_to_lose_an_event_are_found(tmp_path: Path) -> None:
+    def make(app: cdk.App) -> None:
+        stack = stack_of(app)
+        function = served(stack)
+        stream = kinesis.Stream(stack, "Stream")
+        start = lambda_.StartingPosition.LATEST
+        function.add_event_source(event_sources.KinesisEventSource(stream, starting_position=start))
+        topic = sns.Topic(stack, "Topic")
+        topic.add_subscription(subscriptions.LambdaSubscription(function))
+        scheduler.Schedule(
+            stack,
+            "Schedule",
+            schedule=scheduler.ScheduleExpression.rate(cdk.Duration.hours(1)),
+            target=scheduler_targets.LambdaInvoke(function),
+        )
+
+    described = check(tmp_path, make).described("DeadLetterQueue")
+    for loss in (
+        "drops the records of a batch that fails",
+        "drops a message that cannot be delivered",
+        "drops a start that fails",
+        "drops an event after two more attempts",
+    ):
+        assert loss in described
 
 
 @pytest.mark.parametrize(
