@@ -21,7 +21,6 @@ from cdk_inference.gcp.naming import unique_name
 from cdk_inference.gcp.network import Ingress
 from cdk_inference.gcp.revision import Revision
 from cdk_inference.gcp.runtime_container import (
-    RUNTIME,
     check_loader,
     loader_container,
     runtime_container,
@@ -202,39 +201,22 @@ class CloudRun(Construct):
             ),
             *grant_buckets(self, self.service_account, [source, *volumes]),
         ]
-        containers = [
-            runtime_container(
-                image=image,
-                machine=machine,
-                port=port,
-                environment={**default_settings(scaling), **environment, **own_environment},
-                secrets=secrets,
-                volumes=volumes,
-                startup_probe=startup_probe,
-                source=source,
-                nginx=nginx,
-            )
-        ]
+        runtime = runtime_container(
+            image=image,
+            machine=machine,
+            port=port,
+            environment={**default_settings(scaling), **environment, **own_environment},
+            secrets=secrets,
+            volumes=volumes,
+            startup_probe=startup_probe,
+            source=source,
+            nginx=nginx,
+        )
+        containers = [runtime]
         if source.has_loader:
-            containers.append(
-                loader_container(
-                    image=image,
-                    machine=machine,
-                    model=model,
-                    source=source,
-                    environment=model_variables,
-                )
-            )
+            containers.append(loader_container(runtime, model, source, model_variables))
         if nginx is not None:
-            containers.append(
-                nginx.container(
-                    machine=machine,
-                    scaling=scaling,
-                    port=port,
-                    startup_probe=startup_probe,
-                    after=RUNTIME,
-                )
-            )
+            containers.append(nginx.container(runtime, scaling, port, startup_probe))
         revision = Revision(containers, machine, scaling, vpc, labels)
         self.service = run.CloudRunV2Service(
             self,

@@ -17,7 +17,6 @@ from cdk_inference.limits import (
 )
 
 if TYPE_CHECKING:
-    from cdk_inference.gcp.machine import Machine
     from cdk_inference.gcp.scaling import Scaling
     from cdk_inference.gcp.secret import Secret
     from cdk_inference.gcp.startup_probe import StartupProbe
@@ -188,17 +187,15 @@ class NginxSidecar:
         return ["sh", "-c", _SCRIPT]
 
     def container(
-        self, *, machine: Machine, scaling: Scaling, port: int, startup_probe: StartupProbe,
-        after: str,
-    ) -> Container:  # fmt: skip
+        self, runtime: Container, scaling: Scaling, port: int, startup_probe: StartupProbe
+    ) -> Container:
         """The container.
 
         Args:
-            machine: of the runtime's container.
-            scaling: what it may get at the same time, and how long it may take.
+            runtime: the container that it stands in front of, and starts after.
+            scaling: what an instance may get at the same time, and how long that may take.
             port: where requests come to.
             startup_probe: how long the runtime may take.
-            after: the name of the runtime's container.
         """
         tls_volumes = self.tls.nginx_volumes if self.tls else []
         return Container(
@@ -210,14 +207,14 @@ class NginxSidecar:
                 _FOLDER_VARIABLE: _FOLDER.path,
             },
             limits=self._limits(scaling),
-            cpu_idle=machine.cpu_idle,
+            cpu_idle=runtime.cpu_idle,
             port=port,
             # Through nginx: the instance is ready when both are, and lives while both do.
             startup=Check.of(READY_PATH, startup_probe),
             liveness=LIVENESS,
             has_ingress=True,
             volumes=[_FOLDER, *tls_volumes],
-            after=[after],
+            after=[runtime.name],
         )
 
     def configuration(self, scaling: Scaling, port: int) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cdk_inference.model import InferenceModel
     from cdk_inference.validation import Problems
 
-RUNTIME: Final = "runtime"
+_RUNTIME: Final = "runtime"
 _LOADER: Final = "model-loader"
 _LOADER_PORT: Final = 8090
 
@@ -47,7 +47,7 @@ def runtime_container(
     """
     is_encrypted = nginx is not None and nginx.tls is not None
     return Container(
-        name=RUNTIME,
+        name=_RUNTIME,
         image=image,
         command=SERVE_COMMAND,
         environment=environment,
@@ -64,9 +64,7 @@ def runtime_container(
 
 
 def loader_container(
-    *,
-    image: str,
-    machine: Machine,
+    runtime: Container,
     model: InferenceModel,
     source: ModelSource,
     environment: Mapping[str, str],
@@ -76,8 +74,7 @@ def loader_container(
     It goes on to exist, since an instance ends with any of its containers.
 
     Args:
-        image: the same.
-        machine: of the container that serves.
+        runtime: the container that serves, of the same image.
         model: what is loaded.
         source: from where.
         environment: what tells the runtime of both.
@@ -85,11 +82,11 @@ def loader_container(
     memory = f"{_loader_memory_mib(model, source)}Mi"
     return Container(
         name=_LOADER,
-        image=image,
+        image=runtime.image,
         command=FETCH_COMMAND,
         environment={**environment, PORT: str(_LOADER_PORT)},
         limits={"cpu": str(least_cpu(memory)), "memory": memory},
-        cpu_idle=machine.cpu_idle,
+        cpu_idle=runtime.cpu_idle,
         port=_LOADER_PORT,
         startup=Check.of(None, StartupProbe.for_model(model.size_bytes)),
         volumes=source.volumes(model),
