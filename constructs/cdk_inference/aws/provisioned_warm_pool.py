@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-service-linked-roles.html
 _SCALING_ROLE: Final = "AWSServiceRoleForApplicationAutoScaling_LambdaConcurrency"
 
+# A scheduled action, unlike target tracking, starts environments where there are none.
+# https://aws.amazon.com/blogs/compute/scheduling-aws-lambda-provisioned-concurrency-for-recurring-peak-usage/
 _EVERY_HOUR: Final = "cron(0 * * * ? *)"
 
 
