@@ -62,7 +62,7 @@ def test_a_batch_gives_one_answer_for_each_row(
         assert_close(prediction, probabilities)
 
 
-@pytest.mark.parametrize("target", ["DigitsFunctionArn", "DigitsAliasArn"])
+@pytest.mark.parametrize("target", ["DigitsStack.DigitsFunctionArn", "DigitsStack.DigitsAliasArn"])
 def test_the_function_and_its_alias_answer_as_the_api_does(
     deployment: Deployment, target: str
 ) -> None:

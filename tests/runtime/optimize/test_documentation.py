@@ -22,12 +22,10 @@ def test_every_candidate_is_described_in_the_order_of_safety() -> None:
 
 
 def test_every_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["optimize", "--help"])
+    for command in ("optimize", "serve", "fetch"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
     options = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
-    with pytest.raises(SystemExit):
-        main(["serve", "--help"])
-    options |= set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
     commands = re.findall(r"^inference-runtime.*(?:\n    .*)*", SECTION, re.MULTILINE)
     named = " ".join(commands) + " ".join(re.findall(r"`(--[^`]+)`", SECTION))
     assert set(re.findall(r"--[a-z][a-z-]+", named)) <= options
