@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import CfnParameter, Duration, Size, Stack
+from aws_cdk import App, CfnParameter, Duration, Size, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
@@ -42,6 +42,7 @@ from packaging.requirements import Requirement
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
+from tests.constructs.onnx_models import write_sparse
 from tests.constructs.synthesis import ROOT, new_stack
 
 GIB = 2**30
@@ -103,6 +104,17 @@ def test_a_sixth_layer_is_refused(tmp_path: Path, stack: Stack, model: Inference
     function.function.add_layers(*(layer(stack, tmp_path, f"L{n}") for n in range(3)))
     with pytest.raises(RuntimeError, match="already uses 5 layers"):
         function.function.add_layers(layer(stack, tmp_path, "OneMore"))
+
+
+def test_layers_count_towards_the_unzipped_size(tmp_path: Path, model: InferenceModel) -> None:
+    stack = Stack(App(outdir=str(tmp_path / "out")), "Stack")
+    function = MLInferenceFunction(stack, "Scale", model=model, packaging=Packaging.ZIP)
+    (tmp_path / "Large").mkdir()
+    write_sparse(tmp_path / "Large" / "data.bin", 200 * 2**20)
+    code = lambda_.Code.from_asset(str(tmp_path / "Large"), exclude=["nothing"])
+    function.function.add_layers(lambda_.LayerVersion(stack, "Large", code=code))
+    found = errors(stack)
+    assert re.search(r"code and layers have 3\d\d MB unzipped; Lambda allows 250", found)
 
 
 # Wheels

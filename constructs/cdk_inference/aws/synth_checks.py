@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import jsii
-from aws_cdk import Reference, Stack, Tokenization
+from aws_cdk import CfnResource, Reference, Stack, Tokenization
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 
@@ -14,9 +14,15 @@ from cdk_inference.aws.initialization import check_provisioned_init
 from cdk_inference.aws.network import ReachedService, Reaches
 from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool
 from cdk_inference.aws.tokens import are_known
+from cdk_inference.aws.unzipped_size import unzipped_bytes
 from cdk_inference.aws.warnings import warn
+from cdk_inference.context import is_local
 from cdk_inference.contract import RESPONSE_CACHE
-from cdk_inference.limits import SQS_DEFAULT_VISIBILITY_SECONDS, SQS_VISIBILITY_TIMEOUTS
+from cdk_inference.limits import (
+    LAMBDA_UNZIPPED_BYTES,
+    SQS_DEFAULT_VISIBILITY_SECONDS,
+    SQS_VISIBILITY_TIMEOUTS,
+)
 from cdk_inference.validation import Problems
 from constructs import IValidation
 
@@ -41,10 +47,11 @@ class CompleteFunction:
     def validate(self) -> list[str]:
         """What is wrong, as the CDK asks for it."""
         problems = Problems(self._function.node.path)
-        properties = _properties(self._function.function)
+        function = self._function.function.node.default_child
+        properties = _properties(cast("lambda_.CfnFunction", function))
         variables = properties.get("environment", {}).get("variables", {})
         check_environment_size(variables, problems)
-        self._check_layers(properties.get("layers", []), problems)
+        self._check_layers(properties, problems)
         self._check_queues(problems)
         if isinstance(self._function.warm_capacity, ProvisionedWarmPool):
             check_provisioned_init(self._function, problems)
@@ -56,9 +63,21 @@ class CompleteFunction:
             return []
         return Reaches(network, ReachedService.DYNAMODB, "answers are cached in").validate()
 
-    def _check_layers(self, arns: list[Any], problems: Problems) -> None:
+    def _check_layers(self, properties: dict[str, Any], problems: Problems) -> None:
+        arns = properties.get("layers", [])
+        # Its own are checked when it is made; a stack is searched for others only then.
+        if len(arns) <= len(_layers_below(self._function)):
+            return
+        in_stack = _layers_below(Stack.of(self._function))
+        layers = [layer for arn, layer in in_stack if arn in arns]
+        self._check_architecture(layers, problems)
+        self._check_size(layers, properties["code"], problems)
+
+    def _check_architecture(
+        self, layers: list[lambda_.CfnLayerVersion], problems: Problems
+    ) -> None:
         architecture = self._function.function.architecture.name
-        for layer in self._added_layers(arns):
+        for layer in layers:
             compatible = layer.compatible_architectures
             if compatible and architecture not in compatible:
                 problems.add(
@@ -67,12 +86,20 @@ class CompleteFunction:
                     remedy="build the layer for that, or give the function another architecture",
                 )
 
-    def _added_layers(self, arns: list[Any]) -> list[lambda_.CfnLayerVersion]:
-        """Those of the function's stack that are not its own."""
-        own = [layer for _, layer in _layers_below(self._function)]
-        if len(arns) <= len(own):
-            return []
-        return [layer for arn, layer in _layers_below(Stack.of(self._function)) if arn in arns]
+    def _check_size(
+        self,
+        layers: list[lambda_.CfnLayerVersion],
+        code: dict[str, Any],
+        problems: Problems,
+    ) -> None:
+        contents = [_properties(layer)["content"] for layer in layers]
+        size = unzipped_bytes(self._function, [item.get("s3Key") for item in [code, *contents]])
+        if size > LAMBDA_UNZIPPED_BYTES and not is_local(self._function):
+            problems.add(
+                f"code and layers have {size / 2**20:.0f} MB unzipped",
+                allowed=f"Lambda allows {LAMBDA_UNZIPPED_BYTES / 2**20:.0f}",
+                remedy="use Packaging.IMAGE, or leave something out of the layers",
+            )
 
     def _check_queues(self, problems: Problems) -> None:
         timeout = self._function.timeout
@@ -124,13 +151,12 @@ def _layers_below(scope: IConstruct) -> list[tuple[Any, lambda_.CfnLayerVersion]
     ]
 
 
-def _properties(function: lambda_.Function) -> dict[str, Any]:
+def _properties(resource: CfnResource) -> dict[str, Any]:
     """As they are in the template.
 
     The typed ones do not show what the CDK works out at last; the untyped ones are protected.
     """
-    resource = cast("lambda_.CfnFunction", function.node.default_child)
-    resolved: dict[str, Any] = Stack.of(function).resolve(resource._cfn_properties)
+    resolved: dict[str, Any] = Stack.of(resource).resolve(resource._cfn_properties)
     return resolved
 
 
