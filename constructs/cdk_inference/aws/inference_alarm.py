@@ -79,13 +79,7 @@ DEFAULT_ALARMS: Final[Mapping[str, InferenceAlarm]] = {
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 _DAY_MINUTES: Final = 24 * 60
 
-_HIGHEST_PERCENT: Final = {
-    AlarmOn.ERRORS: 100,
-    AlarmOn.LATENCY: 100,
-    AlarmOn.CONCURRENCY: 100,
-    AlarmOn.MEMORY: 100,
-    AlarmOn.COLD_STARTS: 100,
-}
+_PERCENTAGES: Final = frozenset(AlarmOn) - {AlarmOn.THROTTLES, AlarmOn.SPILLOVER}
 
 
 def default_alarms(function: MonitoredFunction) -> dict[str, InferenceAlarm]:
@@ -199,8 +193,7 @@ def _check_period(name: str, alarm: InferenceAlarm, problems: Problems) -> None:
 
 
 def _check_threshold(name: str, alarm: InferenceAlarm, problems: Problems) -> None:
-    most = _HIGHEST_PERCENT.get(alarm.on)
-    if alarm.threshold < 0 or (most is not None and alarm.threshold >= most):
+    if alarm.threshold < 0 or (alarm.on in _PERCENTAGES and alarm.threshold >= 100):
         problems.add(
             f"alarm {name!r} has the threshold {alarm.threshold:g}",
             allowed="it goes off above that, so a count may be 0 or more, and a percentage 0 to"
