@@ -99,6 +99,12 @@ def check_path(path: str, problems: Problems) -> None:
             allowed="that tells whether the function is up",
             remedy="give another one such as '/predict'",
         )
+    if f"{path}/".startswith("/v2/"):
+        problems.add(
+            f"path is {path!r}",
+            allowed="what is below /v2 is the Open Inference Protocol's",
+            remedy="give another one such as '/predict'",
+        )
 
 
 def _protocol(prefix: str, handler: lambda_.IFunction, model: AnyModel) -> list[ApiRoute]:

@@ -60,8 +60,8 @@ class InferenceHttpApi(Construct):
         openapi: the API's OpenAPI 3.1 document, to be written to a file as JSON.
 
     Raises:
-        ConfigurationError: ``path`` is no path, has parameters, or is ``/health``; a web ACL; an
-            ``auth`` that lacks what an HTTP API needs.
+        ConfigurationError: ``path`` is no path, has parameters, or is ``/health`` or below
+            ``/v2``; a web ACL; an ``auth`` that lacks what an HTTP API needs.
 
     Example:
         >>> api = InferenceHttpApi(stack, "Api", handler=function.alias, auth=ApiAuth.public())

@@ -71,8 +71,8 @@ class InferenceRestApi(Construct):
         openapi: the API's OpenAPI 3.1 document, to be written to a file as JSON.
 
     Raises:
-        ConfigurationError: ``path`` is no path, has parameters or a ``~``, or is ``/health``;
-            an ``auth`` that a REST API has not; two plans or keys of one name.
+        ConfigurationError: ``path`` is no path, has parameters or a ``~``, or is ``/health`` or
+            below ``/v2``; an ``auth`` that a REST API has not; two plans or keys of one name.
 
     Example:
         >>> plan = UsagePlan("Partners", rate_limit=10, burst_limit=20, keys=["Acme"])

@@ -101,7 +101,7 @@ class RestFront:
         """Record whatever cannot work."""
         self.access.check_for_rest_api(problems)
         names = [name for plan in self.usage_plans for name in (plan.name, *plan.keys)]
-        for name in {name for name in names if names.count(name) > 1}:
+        for name in sorted({name for name in names if names.count(name) > 1}):
             problems.add(
                 f"{name!r} is the name of several usage plans or keys",
                 allowed="each has a name of its own",
