@@ -23,7 +23,11 @@ ONE_MINUTE: Final = Duration.minutes(1)
 
 
 class AlarmOn(Enum):
-    """What an alarm watches, and in its value what that alarm says."""
+    """What an alarm watches, and in its value what that alarm says.
+
+    Example:
+        >>> InferenceAlarm(AlarmOn.LATENCY, 50)
+    """
 
     ERRORS = "more than {:g} % of the requests failed"
     """Errors of the function, timeouts among them; callers' mistakes are none."""

@@ -28,6 +28,9 @@ class WafRule(Enum):
     """A preconfigured rule set of Cloud Armor, for attacks of one kind.
 
     https://cloud.google.com/armor/docs/waf-rules
+
+    Example:
+        >>> EdgeProtection(waf_rules=(WafRule.SQL_INJECTION, WafRule.SCANNER_DETECTION))
     """
 
     SQL_INJECTION = "sqli-v33-stable"

@@ -23,7 +23,11 @@ _FIVE_MINUTES: Final = timedelta(minutes=5)
 
 
 class AlertOn(Enum):
-    """What an alert watches, and in its value what that alert says."""
+    """What an alert watches, and in its value what that alert says.
+
+    Example:
+        >>> ServiceAlert(AlertOn.LATENCY, 50)
+    """
 
     REQUESTS = "more than {:g} requests came each second"
 
