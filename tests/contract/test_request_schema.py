@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cdk_inference.model as declarations
 import pytest
+from cdk_inference.aws.api_routes import routes_by_name
 from cdk_inference.request_schema import infer_schema, predict_schema
 from cdk_inference.stored_model import StoredModel
 from hypothesis import given
@@ -119,3 +121,18 @@ def test_the_protocols_schema_takes_every_recorded_request_that_succeeds(validat
     for body in bodies:
         validator(infer_schema()).validate(body)
     assert not validator(infer_schema()).is_valid({"inputs": [{"name": "a"}]})
+
+
+def test_recorded_answers_are_as_documented() -> None:
+    model = declared([("FP32", (None, 64))])
+    function = cast("Any", None)  # none is called
+    routes = {
+        route.path: route.answer
+        for route in routes_by_name("", function, replace(model, name="digits"))
+    }
+    recorded = [e for e in Corpus("digits").exchanges if e.reply.status == 200]
+    answers = [e for e in recorded if e.request.path in routes and isinstance(e.reply.body, dict)]
+    assert {e.request.path for e in answers} == routes.keys()
+    for exchange in answers:
+        schema = routes[exchange.request.path] or {"type": "object"}
+        Draft202012Validator(schema).validate(exchange.reply.body)

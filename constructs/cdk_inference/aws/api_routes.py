@@ -21,6 +21,37 @@ if TYPE_CHECKING:
 # Letters, digits and what else RFC 3986 allows in a path unescaped, without API Gateway's own {}.
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
+# Of the answers only what all models have in common: outputs may have labels for columns.
+_PREDICTION: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "predictions": {},
+        "outputs": {"type": "object"},
+        "model_version": {"type": "string"},
+    },
+    "required": ["model_version"],
+}
+_TENSOR: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "datatype": {"type": "string"},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "data": {"type": "array"},
+    },
+    "required": ["name", "datatype", "shape"],
+}
+_INFERENCE: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "model_name": {"type": "string"},
+        "model_version": {"type": "string"},
+        "id": {"type": "string"},
+        "outputs": {"type": "array", "items": _TENSOR},
+    },
+    "required": ["model_name", "outputs"],
+}
+
 
 @dataclass(frozen=True)
 class ApiRoute:
@@ -33,6 +64,7 @@ class ApiRoute:
         handler: answers.
         summary: what it does, in a few words.
         schema: of the request's JSON; ``None`` without a body, or where anything goes.
+        answer: the schema of the answer's JSON; ``None`` for any object.
         has_binary_form: whether requests and answers may be raw bytes instead.
     """
 
@@ -42,6 +74,7 @@ class ApiRoute:
     handler: lambda_.IFunction
     summary: str
     schema: Schema | None = None
+    answer: Schema | None = None
     has_binary_form: bool = False
 
 
@@ -59,7 +92,7 @@ def routes_of_one(
     """
     schema = None if model is None or has_pipeline else predict_schema(model)
     routes = [
-        ApiRoute("PredictRoute", "POST", path, handler, "A prediction", schema),
+        ApiRoute("PredictRoute", "POST", path, handler, "A prediction", schema, _PREDICTION),
         ApiRoute("HealthRoute", "GET", HEALTH_PATH, handler, "Who is here: model and version"),
     ]
     return routes if model is None else [*routes, *_protocol("", handler, model)]
@@ -79,7 +112,7 @@ def routes_by_name(
     schema = None if has_pipeline else predict_schema(model)
     path = path_by_name(model.name)
     summary = f"A prediction of {model.name}"
-    predict = ApiRoute(f"{prefix}PredictRoute", "POST", path, handler, summary, schema)
+    predict = ApiRoute(f"{prefix}PredictRoute", "POST", path, handler, summary, schema, _PREDICTION)
     return [predict, *_protocol(prefix, handler, model)]
 
 
@@ -117,6 +150,7 @@ def _protocol(prefix: str, handler: lambda_.IFunction, model: AnyModel) -> list[
             handler,
             f"An inference of {name}, Open Inference Protocol",
             infer_schema(),
+            _INFERENCE,
             has_binary_form=True,
         ),
         ApiRoute(

@@ -43,7 +43,7 @@ def document(
 
 def _operation(route: ApiRoute) -> dict[str, Any]:
     binary = _BINARY if route.has_binary_form else {}
-    answer = {"application/json": {"schema": {"type": "object"}}, **binary}
+    answer = {"application/json": {"schema": route.answer or {"type": "object"}}, **binary}
     operation: dict[str, Any] = {
         "operationId": route.id,
         "summary": route.summary,
