@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from inference_runtime.manifest import MANIFEST_FILE, Mismatch, read_promise
+
 from bench import models
 
 # Without samples, nothing that changes answers. Convolutions laid out for this processor.
@@ -15,9 +17,11 @@ DEFAULT = "slim,graph,fused"
 
 
 def folder_of(model: str) -> Path:
-    """The folder that ``optimize`` writes: that takes a minute, and four for the largest."""
+    """The folder that ``optimize`` writes: that takes a minute, and four for the largest. It is made
+    again where its manifest no longer holds.
+    """
     folder = models.CACHE / "optimised" / model
-    if not folder.exists():
+    if not _serves(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(
             [sys.executable, "-m", "inference_runtime.cli", "optimize", models.path_of(model),
@@ -27,7 +31,15 @@ def folder_of(model: str) -> Path:
     return folder
 
 
+def _serves(folder: Path) -> bool:
+    """Whether it was made for this onnxruntime and this processor, by an `optimize` as of today."""
+    try:
+        return read_promise((folder / MANIFEST_FILE).read_bytes(), "model.onnx") is not None
+    except (OSError, Mismatch):
+        return False
+
+
 def served_file(folder: Path) -> Path:
     """What the manifest in ``folder`` has served."""
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
     return folder / manifest["served"]["file"]
