@@ -17,8 +17,9 @@ DEFAULT = "slim,graph,fused"
 
 
 def folder_of(model: str) -> Path:
-    """The folder that ``optimize`` writes: that takes a minute, and four for the largest. It is made
-    again where its manifest no longer holds.
+    """The folder that ``optimize`` writes: that takes a minute, and four for the largest.
+
+    It is made again where its manifest no longer holds.
     """
     folder = models.CACHE / "optimised" / model
     if not _serves(folder):
@@ -34,7 +35,8 @@ def folder_of(model: str) -> Path:
 def _serves(folder: Path) -> bool:
     """Whether it was made for this onnxruntime and this processor, by an `optimize` as of today."""
     try:
-        return read_promise((folder / MANIFEST_FILE).read_bytes(), "model.onnx") is not None
+        text = (folder / MANIFEST_FILE).read_bytes()
+        return read_promise(text, "model.onnx", on_cpu=True) is not None
     except (OSError, Mismatch):
         return False
 
