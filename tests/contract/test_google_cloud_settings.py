@@ -10,6 +10,7 @@ from typing import Any
 import cdktn
 import pytest
 from cdk_inference import InferenceModel
+from cdk_inference.contract import MODEL_URI
 from cdk_inference.gcp import (
     Bindings,
     CloudFunctionService,
@@ -58,13 +59,14 @@ def variables(construct: Any, **options: Any) -> dict[str, str]:
 
 
 def environments(value: Any) -> Iterator[dict[str, str]]:
-    """The plain variables of every container in a document."""
+    """The plain variables of everything in a document that serves or loads a model."""
     if isinstance(value, list):
         for item in value:
             yield from environments(item)
     elif isinstance(value, dict):
-        if "env" in value:
-            yield {one["name"]: one["value"] for one in value["env"] if "value" in one}
+        variables = {e["name"]: e["value"] for e in value.get("env", ()) if "value" in e}
+        if MODEL_URI in variables:
+            yield variables
         for item in value.values():
             yield from environments(item)
 
@@ -72,7 +74,9 @@ def environments(value: Any) -> Iterator[dict[str, str]]:
 @pytest.mark.parametrize("stack", terraform_stacks(), ids=lambda stack: stack.__name__)
 def test_whatever_a_reference_stack_sets_is_read(stack: Any) -> None:
     synthesized = document(stack(cdktn.Testing.app(), stack.__name__))
-    for variables in environments(synthesized["resource"]):
+    found = list(environments(synthesized["resource"]))
+    assert found
+    for variables in found:
         ours = {name for name in variables if name.startswith(("INFERENCE_", "MODEL_"))}
         assert ours <= OURS
         Settings.read(variables)
