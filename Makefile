@@ -34,7 +34,7 @@ typecheck: $(SETUP) ## Check types of both packages with mypy --strict
 	$(BIN)/mypy
 
 pytest: $(SETUP) ## Run the tests, end to end included
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 bench: $(SETUP) ## Measure everything anew, side by side, into docs/benchmarks.md (an hour; needs wrk)
 	$(BIN)/python -m bench

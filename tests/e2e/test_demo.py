@@ -118,7 +118,6 @@ def test_it_reads_digits_and_leaves_no_process(tmp_path: Path) -> None:
     [
         ("Synthesizing", signal.SIGINT),
         ("Deploying", signal.SIGTERM),
-        ("This is a 0", signal.SIGTERM),
         ("Starting the app's", signal.SIGINT),
     ],
 )
