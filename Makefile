@@ -4,6 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.setup-done
 
+# The CDK's modules take five seconds to compile: what was compiled is kept, whatever the caller's
+# environment says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format typecheck pytest bench dist requirements clean
 
