@@ -24,7 +24,8 @@ $(SETUP): tools/bootstrap.py tools/uv-requirements.txt uv.lock pyproject.toml ru
 demo: $(SETUP) ## Deploy app.py to an AWS emulator and ask it to read handwritten digits
 	@$(BIN)/python models/digits/demo.py
 
-test: lint typecheck pytest ## Run every check: ruff, mypy, pytest
+test: lint ## Run every check: ruff, mypy, pytest
+	@$(MAKE) --no-print-directory --jobs 2 typecheck pytest
 
 lint: $(SETUP) ## Check style and formatting with ruff
 	$(BIN)/ruff check
