@@ -17,22 +17,23 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "CDK_INFERENCE_TEST_RUN"
 DYING_SECONDS = 5  # what was killed may be seen a moment longer
-# What the demo uses of app.py: the whole takes several times as long to synthesize.
-SMALL_APP = f"""
+# What the demo uses of app.py: the whole, which the other end-to-end tests deploy, takes several
+# times as long to synthesize.
+AWS = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 import aws_cdk as cdk
+from stacks.digits import DigitsStack
+aws = cdk.App()
+DigitsStack(aws, "DigitsStack")
+aws.synth()
+"""
+GOOGLE_CLOUD = """
 import cdktn
 from stacks.cloud_run import CloudRunStack
-from stacks.digits import DigitsStack
-aws, google_cloud = cdk.App(), cdktn.App()
-DigitsStack(aws, "DigitsStack")
+google_cloud = cdktn.App()
 CloudRunStack(google_cloud, "CloudRunStack")
-aws.synth(); google_cloud.synth()
+google_cloud.synth()
 """
-
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="finds survivors in Linux's /proc"
-)
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ class Demo:
 
 
 @contextmanager
-def run_demo(folder: Path, app: Path) -> Iterator[Demo]:
+def run_demo(folder: Path, app: str) -> Iterator[Demo]:
+    (folder / "small_app.py").write_text(app)
     config = json.loads((ROOT / "cdk.json").read_text())
-    (folder / "cdk.json").write_text(json.dumps({**config, "app": f"python3 {app}"}))
+    (folder / "cdk.json").write_text(json.dumps({**config, "app": "python3 small_app.py"}))
     mark = uuid.uuid4().hex
     with subprocess.Popen(
         [sys.executable, str(ROOT / "models" / "digits" / "demo.py")],
@@ -92,16 +94,8 @@ def run_demo(folder: Path, app: Path) -> Iterator[Demo]:
         process.kill()
 
 
-@pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
-    app = tmp_path / "small_app.py"
-    app.write_text(SMALL_APP)
-    with run_demo(tmp_path, app) as demo:
-        yield demo
-
-
 def test_it_reads_digits_and_leaves_no_process(tmp_path: Path) -> None:
-    with run_demo(tmp_path, ROOT / "app.py") as demo:
+    with run_demo(tmp_path, AWS + GOOGLE_CLOUD) as demo:
         output, _ = demo.process.communicate(timeout=240)
 
     assert demo.process.returncode == 0, output
@@ -114,32 +108,35 @@ def test_it_reads_digits_and_leaves_no_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "signal_number"),
+    ("moment", "signal_number", "app"),
     [
-        ("Synthesizing", signal.SIGINT),
-        ("Deploying", signal.SIGTERM),
-        ("Starting the app's", signal.SIGINT),
+        ("Synthesizing", signal.SIGINT, AWS),
+        ("Deploying", signal.SIGTERM, AWS),
+        ("Starting the app's", signal.SIGINT, AWS + GOOGLE_CLOUD),
     ],
+    ids=["synthesis", "deployment", "service"],
 )
 def test_interrupted_it_leaves_no_process(
-    demo: Demo, moment: str, signal_number: signal.Signals
+    tmp_path: Path, moment: str, signal_number: signal.Signals, app: str
 ) -> None:
-    demo.read_until(moment)
-    assert demo.survivors(), "the search for survivors finds what runs"
+    with run_demo(tmp_path, app) as demo:
+        demo.read_until(moment)
+        assert demo.survivors(), "the search for survivors finds what runs"
 
-    demo.process.send_signal(signal_number)
-    demo.process.communicate(timeout=20)
+        demo.process.send_signal(signal_number)
+        demo.process.communicate(timeout=20)
 
     assert demo.process.returncode in (130, 143)
     assert demo.survivors_of_the_end() == []
     assert not (demo.folder / ".cdk-inference" / "demo" / "scratch").exists()
 
 
-def test_failing_it_says_why_and_leaves_no_process(demo: Demo) -> None:
-    demo.read_until("Preparing")
-    for template in demo.folder.rglob("DigitsStack.template.json"):
-        template.write_text('{"Resources": {"Wrong": {"Type": "AWS::No::Such"}}}')
-    output, _ = demo.process.communicate(timeout=60)
+def test_failing_it_says_why_and_leaves_no_process(tmp_path: Path) -> None:
+    with run_demo(tmp_path, AWS) as demo:
+        demo.read_until("Preparing")
+        for template in demo.folder.rglob("DigitsStack.template.json"):
+            template.write_text('{"Resources": {"Wrong": {"Type": "AWS::No::Such"}}}')
+        output, _ = demo.process.communicate(timeout=60)
 
     assert demo.process.returncode == 1
     assert "The demo failed. `cdk deploy` failed" in output
