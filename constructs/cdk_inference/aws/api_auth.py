@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from aws_cdk import Duration
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
+from aws_cdk.aws_iam import Grant
+
+from cdk_inference.validation import Problems
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from aws_cdk import aws_apigatewayv2 as apigwv2
     from aws_cdk import aws_cognito as cognito
     from aws_cdk import aws_lambda as lambda_
 
-    from cdk_inference.validation import Problems
     from constructs import Construct
 
 _DEFAULT_CACHE = Duration.minutes(5)
@@ -117,14 +120,21 @@ class ApiAuth:
     def check_for_rest_api(self, problems: Problems) -> None:
         """Record what a REST API cannot do."""
 
-    def check_grant(self, problems: Problems) -> None:
-        """Record that callers are not granted access where another way lets them in."""
+    def grant(self, scope: Construct, grants: Iterator[Grant]) -> Grant:
+        """All of ``grants``, which are made only if callers of the API in ``scope`` sign.
+
+        Raises:
+            ConfigurationError: another way lets them in.
+        """
+        problems = Problems(scope.node.path)
         if not self.is_iam:
             problems.add(
                 "grant_invoke was called",
                 allowed="grants are for callers that sign their requests",
                 remedy="give the API auth=ApiAuth.iam(), or leave the grant out",
             )
+        problems.raise_if_any()
+        return reduce(Grant.combine, grants)
 
     def http_authorizer(self) -> apigwv2.IHttpRouteAuthorizer | None:
         """What an HTTP API asks; ``None`` for nothing."""

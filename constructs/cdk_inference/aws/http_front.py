@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import jsii
-from aws_cdk import Names
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_apigatewayv2 as apigwv2
 from aws_cdk import aws_apigatewayv2_integrations as integrations
@@ -16,6 +15,7 @@ from aws_cdk import aws_logs as logs
 
 from cdk_inference.aws import openapi
 from cdk_inference.aws.api_auth import ApiAuth
+from cdk_inference.aws.api_name import api_name
 from cdk_inference.aws.api_timeout import warn_of_short_timeout
 from cdk_inference.aws.log_groups import kept_log_group
 from cdk_inference.aws.nag import acknowledge
@@ -98,7 +98,7 @@ class HttpFront:
         api = apigwv2.HttpApi(
             scope,
             "Api",
-            api_name=_name(scope),
+            api_name=api_name(scope),
             create_default_stage=False,
             cors_preflight=self.cors,
             disable_execute_api_endpoint=True if self.domain else None,
@@ -124,7 +124,7 @@ class HttpFront:
         """The OpenAPI document of ``routes``."""
         scheme = self.access.security_scheme
         return openapi.document(
-            _name(scope),
+            api_name(scope),
             routes,
             security={"auth": scheme} if scheme else {},
             server=f"https://{self.domain.name}" if self.domain else None,
@@ -181,17 +181,8 @@ class MadeHttpApi:
         Raises:
             ConfigurationError: the API lets its callers in otherwise.
         """
-        problems = Problems(self.scope.node.path)
-        self.access.check_grant(problems)
-        problems.raise_if_any()
-        first, *others = (route.grant_invoke(grantee) for route in self.routes)
-        for grant in others:
-            first = first.combine(grant)
-        return first
-
-
-def _name(scope: Construct) -> str:
-    return Names.unique_resource_name(scope, max_length=128, separator="-")
+        grants = (route.grant_invoke(grantee) for route in self.routes)
+        return self.access.grant(self.scope, grants)
 
 
 @jsii.implements(apigwv2.IAccessLogSettings)

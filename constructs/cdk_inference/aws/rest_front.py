@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from aws_cdk import Duration, Names
+from aws_cdk import Duration
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
@@ -14,6 +14,7 @@ from aws_cdk import aws_wafv2 as wafv2
 
 from cdk_inference.aws import openapi
 from cdk_inference.aws.api_auth import ApiAuth
+from cdk_inference.aws.api_name import api_name
 from cdk_inference.aws.api_timeout import warn_of_short_timeout
 from cdk_inference.aws.log_groups import kept_log_group
 from cdk_inference.aws.nag import acknowledge
@@ -155,7 +156,7 @@ class RestFront:
         return apigateway.RestApi(
             scope,
             "Api",
-            rest_api_name=_name(scope),
+            rest_api_name=api_name(scope),
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             binary_media_types=[openapi.BINARY_TYPE],
             disable_execute_api_endpoint=True if self.domain else None,
@@ -261,7 +262,7 @@ class RestFront:
         if self.usage_plans:
             schemes["apiKey"] = {"type": "apiKey", "name": "x-api-key", "in": "header"}
         server = f"https://{self.domain.name}" if self.domain else None
-        return openapi.document(_name(scope), routes, security=schemes, server=server)
+        return openapi.document(api_name(scope), routes, security=schemes, server=server)
 
 
 @dataclass(frozen=True)
@@ -293,17 +294,9 @@ class MadeRestApi:
         Raises:
             ConfigurationError: the API lets its callers in otherwise.
         """
-        problems = Problems(self.scope.node.path)
-        self.access.check_grant(problems)
-        problems.raise_if_any()
-        first, *others = (method.grant_execute(grantee) for method in self.methods)
-        for grant in others:
-            first = first.combine(grant)
-        return first
-
-
-def _name(scope: Construct) -> str:
-    return Names.unique_resource_name(scope, max_length=128, separator="-")
+        return self.access.grant(
+            self.scope, (method.grant_execute(grantee) for method in self.methods)
+        )
 
 
 def _request_model(
