@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from cdk_inference.local import Deployment, local_url
+
+from tests.e2e.emulated import client
 
 DIGITS = Path(__file__).resolve().parents[2] / "models" / "digits"
 SAMPLE = json.loads((DIGITS / "samples.json").read_text())[3]
@@ -42,19 +43,9 @@ def output(deployment: Deployment, stack: str, start: str) -> str:
     return value
 
 
-def client(deployment: Deployment, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=deployment.emulator.url,
-        region_name="us-east-1",
-        aws_access_key_id="000000000000",
-        aws_secret_access_key="test",
-    )
-
-
 @pytest.fixture(scope="module")
 def gateway(deployment: Deployment) -> Any:
-    return client(deployment, "apigateway")
+    return client(deployment.emulator, "apigateway")
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +163,7 @@ def test_raw_tensors_go_in_and_come_out(ask: Ask, rest: str, key: dict[str, str]
 @pytest.fixture(scope="module")
 def token(deployment: Deployment) -> str:
     """Of a user who logged in."""
-    users = client(deployment, "cognito-idp")
+    users = client(deployment.emulator, "cognito-idp")
     pool = output(deployment, "UserPoolApiStack", "UserPool")
     password = "Dahlie-7-Zaun!"
     users.admin_create_user(UserPoolId=pool, Username="anna", MessageAction="SUPPRESS")

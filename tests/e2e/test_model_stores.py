@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 from cdk_inference import InferenceModel
 from cdk_inference.local import Deployment, invoke
+
+from tests.e2e.emulated import client
 
 DIGITS = Path(__file__).resolve().parents[2] / "models" / "digits"
 SAMPLE = json.loads((DIGITS / "samples.json").read_text())[3]
@@ -31,18 +31,8 @@ def model() -> InferenceModel:
     return InferenceModel.from_file(DIGITS / "digits.onnx")
 
 
-def client(deployment: Deployment, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=deployment.emulator.url,
-        region_name="us-east-1",
-        aws_access_key_id="000000000000",
-        aws_secret_access_key="test",
-    )
-
-
 def environment(deployment: Deployment, function: str) -> dict[str, str]:
-    functions = client(deployment, "lambda").list_functions()["Functions"]
+    functions = client(deployment.emulator, "lambda").list_functions()["Functions"]
     (found,) = (f for f in functions if f["FunctionName"].startswith(function))
     return dict(found["Environment"]["Variables"])
 
@@ -60,12 +50,12 @@ def test_the_upload_put_the_very_file_there(deployment: Deployment, model: Infer
     uri = environment(deployment, "S3ModelStack-Fetched")["MODEL_URI"]
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     assert key == f"digits/{model.version}/model.onnx"
-    stored = client(deployment, "s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    stored = client(deployment.emulator, "s3").get_object(Bucket=bucket, Key=key)["Body"].read()
     assert stored == model.path.read_bytes()
 
 
 def test_a_file_system_is_made_as_asked(deployment: Deployment, model: InferenceModel) -> None:
-    efs = client(deployment, "efs")
+    efs = client(deployment.emulator, "efs")
     (file_system,) = efs.describe_file_systems()["FileSystems"]
     assert (file_system["Encrypted"], file_system["ThroughputMode"]) == (True, "elastic")
     (point,) = efs.describe_access_points()["AccessPoints"]

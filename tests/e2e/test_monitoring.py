@@ -1,30 +1,19 @@
 """A watched function on the emulator, which knows plain alarms, metric filters and topics."""
 
-from typing import Any
-
-import boto3
 from cdk_inference.local import Deployment
 
-
-def client(deployment: Deployment, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=deployment.emulator.url,
-        region_name="us-east-1",
-        aws_access_key_id="000000000000",
-        aws_secret_access_key="test",
-    )
+from tests.e2e.emulated import client
 
 
 def test_alarms_go_to_the_topic(deployment: Deployment) -> None:
     (topic,) = (
         topic["TopicArn"]
-        for topic in client(deployment, "sns").list_topics()["Topics"]
+        for topic in client(deployment.emulator, "sns").list_topics()["Topics"]
         if "MonitoredStack" in topic["TopicArn"]
     )
     alarms = {
         alarm["MetricName"]: alarm["AlarmActions"]
-        for alarm in client(deployment, "cloudwatch").describe_alarms()["MetricAlarms"]
+        for alarm in client(deployment.emulator, "cloudwatch").describe_alarms()["MetricAlarms"]
         if "MonitoredStack" in alarm["AlarmName"]
     }
     assert alarms == {"Duration": [topic], "Throttles": [topic], "MemoryUsed": [topic]}

@@ -3,12 +3,12 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 from cdk_inference.local import Deployment, deploy, invoke, invoke_function
 from rich.console import Console
+
+from tests.e2e.emulated import client
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = json.loads((ROOT / "models" / "digits" / "samples.json").read_text())[3]
@@ -28,19 +28,9 @@ app.synth()
 """
 
 
-def client(deployment: Deployment, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=deployment.emulator.url,
-        region_name="us-east-1",
-        aws_access_key_id="000000000000",
-        aws_secret_access_key="test",
-    )
-
-
 @pytest.fixture
 def hook(deployment: Deployment) -> str:
-    functions = client(deployment, "lambda").list_functions()["Functions"]
+    functions = client(deployment.emulator, "lambda").list_functions()["Functions"]
     names = [function["FunctionName"] for function in functions]
     (name,) = (name for name in names if name.startswith("GradualReleaseStack-ReleaseSmoke"))
     return name
@@ -81,7 +71,7 @@ def test_two_deployments_make_two_versions_behind_one_alias(
     )
     function, _, name = arn.rpartition(":")
     # The emulator draws no lots: it has version 1 answer everything.
-    alias = client(deployment, "lambda").get_alias(FunctionName=function, Name=name)
+    alias = client(deployment.emulator, "lambda").get_alias(FunctionName=function, Name=name)
     assert alias["FunctionVersion"] == "1"
     assert alias["RoutingConfig"] == {"AdditionalVersionWeights": {"2": 0.2}}
     assert model_version(deployment, f"{function}:1") == "baseline"

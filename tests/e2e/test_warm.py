@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from cdk_inference.local import Deployment, Emulator, Reply, invoke
+
+from tests.e2e.emulated import client
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = json.loads((ROOT / "models" / "digits" / "samples.json").read_text())[3]
@@ -43,16 +44,6 @@ def wait_for(what: Callable[[], bool]) -> None:
     while not what():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.1)
-
-
-def client(emulator: Emulator, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=emulator.url,
-        region_name="us-east-1",
-        aws_access_key_id="000000000000",
-        aws_secret_access_key="test",
-    )
 
 
 def log(emulator: Emulator) -> str:
