@@ -21,7 +21,7 @@ import orjson
 from inference_runtime.errors import InferenceError
 
 from tests.contract.corpus import REQUEST_ID, Reply, Request
-from tests.contract.http_players import azure_functions, google_functions, http_server
+from tests.contract.http_players import asgi, azure_functions, google_functions, http_server
 from tests.contract.runtime_api import AWSLAMBDARIC, LOOP, lambda_client
 
 Environ = dict[str, str]
@@ -241,6 +241,7 @@ PLAYERS: dict[str, Player] = {
     "loop": runtime_api(LOOP),
     "loop-streaming": streaming_loop,
     "http": http_server,
+    "asgi": asgi,
     "azure-functions": azure_functions,
     "google-functions": google_functions,
 }

@@ -32,6 +32,6 @@ def run(arguments: Namespace) -> None:
             cannot be bound.
     """
     settings = Settings.read(arguments=given(arguments, _OPTIONS))
-    from inference_runtime.adapters.http.server import serve
+    from inference_runtime.adapters.http.start import serve
 
     serve(settings)
