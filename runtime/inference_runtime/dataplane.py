@@ -128,7 +128,8 @@ class DataPlane:
         limit = self.max_request_bytes
         if len(request.body) > limit:
             raise PayloadTooLarge.body(len(request.body), limit)
-        return decompress(request.body, request.headers.get("content-encoding", ""), limit)
+        encoding = request.headers.get("content-encoding")
+        return decompress(request.body, encoding, limit) if encoding else request.body
 
     def _error_body(self, path: str) -> ErrorBody:
         """Each protocol's clients parse their own form of error."""

@@ -333,11 +333,19 @@ def _datatype(name: str, tensor: str) -> Datatype:
 
 
 def _shape(sizes: list[Json], name: str) -> list[int]:
-    shape = [size for size in sizes if type(size) is int and size >= 0]
+    count = 1
+    for size in sizes:
+        if type(size) is not int or size < 0:
+            raise _no_shape(sizes, name)
+        count *= size or 1
     # The product overflows no Python integer; without its zeros it bounds every size.
-    if len(shape) != len(sizes) or prod(filter(None, shape)) > _LARGEST_SIZE:
-        raise InvalidInput(f"input {name!r} has shape {sizes}; sizes are whole numbers from 0")
-    return shape
+    if count > _LARGEST_SIZE:
+        raise _no_shape(sizes, name)
+    return sizes  # type: ignore[return-value]
+
+
+def _no_shape(sizes: list[Json], name: str) -> InvalidInput:
+    return InvalidInput(f"input {name!r} has shape {sizes}; sizes are whole numbers from 0")
 
 
 def _check_unique(names: list[str], what: str) -> None:
@@ -364,15 +372,15 @@ def _required_list(members: Members, key: str) -> list[Json]:
 
 
 def _required(members: Members, key: str, kind: type, where: str) -> Any:
-    value = _optional(members, key, kind, where)
-    if value is None:
+    value = members.get(key)
+    if type(value) is not kind and _optional(members, key, kind, where) is None:
         raise MalformedBody(f"{where} has no {key!r}")
     return value
 
 
 def _optional(members: Members, key: str, kind: type, where: str) -> Any:
     value = members.get(key)
-    if value is not None and type(value) is not kind:
-        kinds = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
-        raise MalformedBody(f"{key!r} of {where} must be {kinds.get(kind, 'an object')}")
-    return value
+    if value is None or type(value) is kind:
+        return value
+    kinds = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
+    raise MalformedBody(f"{key!r} of {where} must be {kinds.get(kind, 'an object')}")

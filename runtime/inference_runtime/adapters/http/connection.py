@@ -78,9 +78,9 @@ class Connection:
         try:
             if events & EVENT_WRITE:
                 self._write(b"")
+                self._advance()
             if events & EVENT_READ and self._is_open:
                 self._read()
-            self._advance()
             self._go_on()
         except Exception as error:
             log_exception("connection failed", error)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # https://nginx.org/en/docs/http/ngx_http_core_module.html#large_client_header_buffers
 MOST_HEAD_BYTES: Final = 32_768
 _LONGEST_REQUEST_ID: Final = 128
+_HEAD: Final = b"HEAD"
 
 
 class NotHttp(Exception):
@@ -88,9 +89,9 @@ class RequestReader:
 
     def request(self, body: bytes = b"") -> Request:
         """The request, as far as it has come."""
-        method = self._parser.get_method().decode()
+        method = self._parser.get_method()
         return Request(
-            "GET" if method == "HEAD" else method,
+            "GET" if method == _HEAD else method.decode(),
             _path(self._url),
             self._headers,
             body,
@@ -140,10 +141,10 @@ class RequestReader:
         self._head_bytes = 0
         parts, parser = self._parts, self._parser
         request = self.request(parts[0] if len(parts) == 1 else b"".join(parts))
-        may_follow = parser.get_http_version() == "1.1" and parser.should_keep_alive()
-        self._give(
-            request, may_follow and not parser.should_upgrade(), parser.get_method() == b"HEAD"
-        )
+        may_follow = parser.should_keep_alive() and not parser.should_upgrade()
+        if may_follow and "connection" in self._headers:
+            may_follow = parser.get_http_version() == "1.1"  # 1.0 would have to be told
+        self._give(request, may_follow, parser.get_method() == _HEAD)
 
     def _begin(self) -> None:
         self._url = b""
@@ -164,7 +165,7 @@ _request_numbers = count(int.from_bytes(os.urandom(8), "big"))
 
 def request_id(headers: dict[str, str]) -> str:
     """The caller's or proxy's own, where it is fit for a log; else a new one."""
-    given = headers.get("x-request-id", "")
-    if given.isprintable() and 0 < len(given) <= _LONGEST_REQUEST_ID:
+    given = headers.get("x-request-id")
+    if given and given.isprintable() and len(given) <= _LONGEST_REQUEST_ID:
         return given
     return f"{next(_request_numbers) & 0xFFFF_FFFF_FFFF_FFFF:016x}"
