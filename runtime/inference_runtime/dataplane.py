@@ -137,7 +137,9 @@ class DataPlane:
         return self._open_inference.error_body if is_protocol else self.simple.error_body
 
     def _finish(self, exchange: Exchange) -> Reply:
-        exchange.reply.headers |= self._cors_headers(exchange.request.headers.get("origin"))
+        if self.settings.cors_origins:
+            origin = exchange.request.headers.get("origin")
+            exchange.reply.headers |= self._cors_headers(origin)
         self.observe(exchange)
         return exchange.reply
 
@@ -171,8 +173,6 @@ class DataPlane:
 
     def _cors_headers(self, origin: str | None) -> dict[str, str]:
         allowed = self.settings.cors_origins
-        if not allowed:
-            return {}
         vary = {"vary": "origin"}  # for caches, whether this origin may read the answer or not
         if origin is None or ("*" not in allowed and origin not in allowed):
             return vary

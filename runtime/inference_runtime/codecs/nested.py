@@ -86,7 +86,7 @@ def elements(tensor: Tensor, non_finite: str) -> list[Json]:
 def _flatten(value: Json, name: str) -> tuple[list[int], list[Any], set[type]]:
     shape: list[int] = []
     level: list[Any] = [value]
-    types = _types(level)
+    types: set[type] = {type(value)}
     while list in types:
         if len(types) > 1:
             raise InvalidInput(f"input {name!r} is ragged: lists and values at depth {len(shape)}")

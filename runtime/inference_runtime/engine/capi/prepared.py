@@ -6,7 +6,7 @@ as its run.
 
 from __future__ import annotations
 
-from ctypes import addressof, byref, c_char, c_void_p, sizeof, string_at
+from ctypes import byref, c_char, c_void_p, sizeof
 
 from inference_runtime.engine.capi.library import Handle
 from inference_runtime.engine.capi.values import point, strings
@@ -75,7 +75,7 @@ class PreparedRun:
         )  # fmt: skip
         self._places = [memoryview(buffer).cast("B") for buffer in buffers[: len(inputs)]]
         self._results = [
-            (name, tensor, addressof(buffer), len(buffer), buffer)
+            (name, tensor, buffer)
             for (name, tensor), buffer in zip(outputs.items(), buffers[len(inputs) :], strict=True)
         ]
 
@@ -96,8 +96,8 @@ class PreparedRun:
             finally:
                 cancellation.detach()
         return {
-            name: Tensor(like.datatype, like.shape, string_at(address, size), like.labels)
-            for name, like, address, size, _ in self._results
+            name: Tensor(like.datatype, like.shape, buffer.raw, like.labels)
+            for name, like, buffer in self._results
         }
 
     def terminate(self) -> None:
