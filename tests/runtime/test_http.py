@@ -97,13 +97,6 @@ def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     assert places == sorted(places)
 
 
-def test_a_client_that_offers_another_protocol_is_answered_in_this_one(server: Server) -> None:
-    fields = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
-    answer = exchange(server, head("GET", "/v2/health/live", *fields))
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    assert b"connection: close" in answer
-
-
 def test_http_1_0_gets_one_answer(server: Server) -> None:
     answer = exchange(server, b"GET /v2/health/live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")

@@ -133,8 +133,7 @@ def _pack(elements: list[Any], datatype: Datatype, name: str) -> bytes | array[A
         if datatype is BYTES:
             return pack_elements(element.encode() for element in elements)
         if datatype is BF16:
-            _check_range(elements, datatype, name)
-            return _round_to_bf16(array("f", elements))
+            return _round_to_bf16(array("f", pack(f"<{len(elements)}f", *elements)))
         # Several times as fast as array, and it refuses what would become an infinity.
         return pack(f"<{len(elements)}{datatype.typecode or 'e'}", *elements)
     except (OverflowError, UnicodeEncodeError, error) as reason:
@@ -169,13 +168,20 @@ def _range(datatype: Datatype) -> tuple[float, float]:
 
 
 def _round_to_bf16(singles: array[float]) -> array[int]:
-    """The upper halves of ``singles``, rounded to nearest, ties to even."""
+    """The upper halves of ``singles``, rounded to nearest, ties to even.
+
+    Raises:
+        OverflowError: one would become infinite.
+    """
     bits = memoryview(singles).cast("B").cast("I") if singles else ()
     return array("H", [_round_half(b) if b & 0x7FFFFFFF <= 0x7F800000 else 0x7FC0 for b in bits])
 
 
 def _round_half(bits: int) -> int:
-    return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    half = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    if half & 0x7FFF == 0x7F80 and bits & 0xFFFF:
+        raise OverflowError
+    return half
 
 
 def _unpack(tensor: Tensor) -> list[Any]:

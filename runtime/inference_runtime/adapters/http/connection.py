@@ -89,7 +89,7 @@ class Connection:
     def timed_out(self) -> None:
         """The deadline has passed: refuse what is not whole, else close it."""
         if self._waits_for == _REQUEST and self._reader.is_reading:
-            self._refuse(408)
+            self._refuse(NotHttp(408, "the request was not whole in time"))
             self._go_on()
         else:
             self.close()
@@ -127,7 +127,7 @@ class Connection:
                 self._receive()
         except NotHttp as reason:
             if not self._is_closing:  # else it follows the last request
-                self._refuse(reason.status)
+                self._refuse(reason)
         except InferenceError as error:
             if not self._is_closing:
                 self._refuse_request(error)
@@ -197,12 +197,12 @@ class Connection:
         else:
             self._may_follow = False  # After the answer that is due comes the end.
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, reason: NotHttp) -> None:
         """What is being read is no request, and there will be none."""
         self._stop_receiving()
         if self._run is None:
             self._is_closing = True
-            self._write(refusal(status))
+            self._write(refusal(reason.status, str(reason)))
         else:
             self._may_follow = False
 

@@ -29,19 +29,20 @@ if TYPE_CHECKING:
 # As nginx's large_client_header_buffers in all, and what most proxies let through:
 # https://nginx.org/en/docs/http/ngx_http_core_module.html#large_client_header_buffers
 MOST_HEAD_BYTES: Final = 32_768
+_HEAD_TOO_LARGE: Final = f"the request's head has more than {MOST_HEAD_BYTES:,} bytes"
 _LONGEST_REQUEST_ID: Final = 128
 _HEAD: Final = b"HEAD"
 
 
 class NotHttp(Exception):
-    """What came is no request that could be answered as one.
+    """What came is no request that could be answered as one; the text says why.
 
     Attributes:
-        status: that says why.
+        status: of the response.
     """
 
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
         self.status = status
 
 
@@ -66,7 +67,10 @@ class RequestReader:
         self._most_body_bytes = most_body_bytes
         self._give = give
         self._head_bytes = 0  # or of what is behind a chunked body; since the last that is known
+        self._declines = False  # another protocol that was offered
+        self._method = b""
         self._begin()
+        self.is_reading = False
 
     def feed(self, data: memoryview) -> None:
         """Take what came; ``give`` is called from here.
@@ -76,20 +80,42 @@ class RequestReader:
             PayloadTooLarge: the body is, or says so. ``request`` tells of what.
         """
         self._head_bytes += len(data)
+        while len(data):
+            data = data[self._parse(data) :]
+        if self.is_reading and self._head_bytes > MOST_HEAD_BYTES:
+            raise NotHttp(431, _HEAD_TOO_LARGE)
+
+    def _parse(self, data: memoryview) -> int:
+        """Take what came as far as the parser goes; how far that is."""
         try:
             self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            pass  # given as any other request, as the last of its connection
+        except HttpParserUpgrade as offer:
+            taken = int(offer.args[0])
         except HttpParserCallbackError as error:
             raise error.__context__ or error from None
         except HttpParserError as error:
-            raise NotHttp(400) from error
-        if self.is_reading and self._head_bytes > MOST_HEAD_BYTES:
-            raise NotHttp(431)
+            raise NotHttp(400, f"this is no HTTP/1.1: {error}") from error
+        else:
+            return len(data)
+        self._decline()
+        return taken
+
+    def _decline(self) -> None:
+        """Go on as if the request offered no other protocol: the parser would stop at its body.
+
+        Another parser is brought to where this one is, behind a head that frames the same body.
+        """
+        framing = ("content-length", "transfer-encoding", "connection")
+        fields = [f"{name}: {self._headers[name]}\r\n" for name in framing if name in self._headers]
+        version = self._parser.get_http_version()
+        head = f"POST / HTTP/{version}\r\n{''.join(fields)}\r\n".encode("latin-1")
+        self._parser = HttpRequestParser(self)
+        self._declines = True
+        self._parse(memoryview(head))
 
     def request(self, body: bytes = b"") -> Request:
-        """The request, as far as it has come."""
-        method = self._parser.get_method()
+        """The request, once its head has come."""
+        method = self._method
         return Request(
             "GET" if method == _HEAD else method.decode(),
             _path(self._url),
@@ -103,12 +129,13 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._begin()
-        self.is_reading = True
+        if not self._declines:
+            self._begin()
 
     def on_url(self, url: bytes) -> None:
         """A part of the target, of which there may be several."""
-        self._url += url
+        if not self._declines:
+            self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or behind a chunked body."""
@@ -120,8 +147,13 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         """What follows is the body."""
+        if self._declines:
+            return
+        if self._head_bytes > MOST_HEAD_BYTES and self._head_size() > MOST_HEAD_BYTES:
+            raise NotHttp(431, _HEAD_TOO_LARGE)
         self.is_in_body = True
         self._head_bytes = 0
+        self._method = self._parser.get_method()
         length = self._headers.get("content-length", "0")
         if int(length) > self._most_body_bytes:
             raise PayloadTooLarge.body(int(length), self._most_body_bytes)
@@ -137,16 +169,23 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        self.is_reading = self.is_in_body = False
-        self._head_bytes = 0
         parts, parser = self._parts, self._parser
+        if parser.should_upgrade():
+            return  # It is not: see `_decline`.
+        self.is_reading = self.is_in_body = self._declines = False
+        self._head_bytes = 0
         request = self.request(parts[0] if len(parts) == 1 else b"".join(parts))
-        may_follow = parser.should_keep_alive() and not parser.should_upgrade()
+        may_follow = parser.should_keep_alive()
         if may_follow and "connection" in self._headers:
             may_follow = parser.get_http_version() == "1.1"  # 1.0 would have to be told
-        self._give(request, may_follow, parser.get_method() == _HEAD)
+        self._give(request, may_follow, self._method == _HEAD)
+
+    def _head_size(self) -> int:
+        """About: what came with it in one piece may be more than it."""
+        return len(self._url) + sum(len(n) + len(v) + 4 for n, v in self._headers.items())
 
     def _begin(self) -> None:
+        self.is_reading = True
         self._url = b""
         self._headers: dict[str, str] = {}
         self._parts: list[bytes] = []

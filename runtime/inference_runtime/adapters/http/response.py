@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
+from inference_runtime import jsonio
+from inference_runtime.messages import Reply
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
-
-    from inference_runtime.messages import Reply
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -43,9 +44,11 @@ def response(reply: Reply, *, closes: bool, without_body: bool = False) -> bytes
     return b"%b%bcontent-length: %d\r\n\r\n%b" % (head, date, len(reply.body), body)
 
 
-def refusal(status: int) -> bytes:
-    """The last response to who does not speak HTTP, or not in time: without a body."""
-    return _head(status, (("content-length", "0"),), True) + b"\r\n"
+def refusal(status: int, text: str) -> bytes:
+    """The last response to who does not speak HTTP, or not in time."""
+    body = jsonio.dumps({"error": text})
+    reply = Reply(status, {"content-type": "application/json"}, body)
+    return response(reply, closes=True)
 
 
 @lru_cache(maxsize=256)  # the same few, request after request

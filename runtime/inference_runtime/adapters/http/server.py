@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from inference_runtime.adapters.http.scheduler import Plane
     from inference_runtime.settings import Settings
 
-# For the server to accept the connections that the kernel has let in already.
+# For the kernel to finish the connections that it has begun to let in.
 _ACCEPT_SECONDS: Final = 0.1
 # Clients that keep their connection have sent their next request by then, and learn in its answer
 # that it was the last one.
@@ -124,28 +124,36 @@ class Server:
     def _listen(self) -> None:
         self.loop.watch(self._listener, EVENT_READ, self._accept)
 
-    def _accept(self, _events: int) -> None:
+    def _accept(self, _events: int = EVENT_READ) -> bool:
+        """Whether there may be more to accept."""
         for _ in range(_MOST_ACCEPTED_AT_ONCE):
             try:
                 client, _address = self._listener.accept()
-            except (BlockingIOError, ConnectionError):
-                return
+            except BlockingIOError:
+                return False
+            except ConnectionError:  # It is gone already.
+                continue
             except OSError as error:
                 self._pause_for(error)
-                return
+                return False
             client.setblocking(False)
             with suppress(OSError):  # It is gone already.
                 client.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
                 secured = self._secure(client) if self._secure else client
                 self._connections.add(Connection(secured, self))
+        return True
 
     def _pause_for(self, error: OSError) -> None:
         """The listener stays ready: without a pause, the loop would do nothing else."""
         if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
             raise error
         log("WARNING", "no more connections for a moment", detail=str(error))
-        self.loop.unwatch(self._listener)
+        self._ignore_listener()
         self.loop.call_later(_PAUSE_SECONDS, self._listen_again)
+
+    def _ignore_listener(self) -> None:
+        with suppress(KeyError):  # Nobody listens: it is a pause already.
+            self.loop.unwatch(self._listener)
 
     def _listen_again(self) -> None:
         if not self.is_draining:
@@ -177,8 +185,9 @@ class Server:
         self.loop.call_later(_ACCEPT_SECONDS, self._stop_listening)
 
     def _stop_listening(self) -> None:
-        with suppress(KeyError):  # It may be paused.
-            self.loop.unwatch(self._listener)
+        while self._accept():
+            pass
+        self._ignore_listener()
         self._listener.close()
         self.loop.call_later(LINGER_SECONDS, self._close_idle)
 
