@@ -97,10 +97,12 @@ def azure_functions(environ: dict[str, str]) -> Iterator[Play]:
 
 def enveloped(request: Request) -> Request:
     """The host's request to the function ``score`` for a caller's request."""
+    headers = request.headers
     try:
-        headers, body = request.headers, request.body.decode()
+        body = request.body.decode()
     except UnicodeDecodeError:
-        headers = {**request.headers, "Content-Type": BINARY}
+        headers = {**headers, "Content-Type": BINARY}
+    if headers.get("Content-Type") == BINARY:
         body = b64encode(request.body).decode()
     trigger = {
         "Url": f"https://app.azurewebsites.net{request.path}",

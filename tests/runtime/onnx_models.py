@@ -129,6 +129,32 @@ def counter() -> onnx.ModelProto:
     return model(nodes, [times], [counted], constants)
 
 
+def datatypes() -> onnx.ModelProto:
+    """For each datatype but strings an input and an output of it, alike: ``y_FP32 = x_FP32``."""
+    names = [name for name in ELEMENT_TYPES if name != "BYTES"]
+    nodes = [helper.make_node("Identity", [f"x_{name}"], [f"y_{name}"]) for name in names]
+    inputs, outputs = ([tensor(f"{side}_{t}", t, ["N"]) for t in names] for side in "xy")
+    return model(nodes, inputs, outputs)
+
+
+def running_sum() -> onnx.ModelProto:
+    """Adds rows to a state that its caller carries from request to request, at first zeros, and
+    tells the largest element as a scalar.
+    """
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "rows"], ["added"], keepdims=1),
+        helper.make_node("Add", ["state", "added"], ["next_state"]),
+        helper.make_node("ReduceMax", ["x"], ["largest"], keepdims=0),
+    ]
+    constants = [
+        helper.make_tensor("state", TensorProto.FLOAT, [1, 2], [0, 0]),
+        helper.make_tensor("rows", TensorProto.INT64, [1], [0]),
+    ]
+    inputs = [tensor("x", "FP32", ["N", 2]), tensor("state", "FP32", [1, 2])]
+    outputs = [tensor("next_state", "FP32", [1, 2]), tensor("largest", "FP32", [])]
+    return model(nodes, inputs, outputs, constants)
+
+
 def total() -> onnx.ModelProto:
     """A scalar for any number of rows."""
     node = helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0)
