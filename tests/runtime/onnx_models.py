@@ -201,6 +201,22 @@ def sequence_of_tensors() -> onnx.ModelProto:
     return model([node], [tensor("x", "FP32", ["N", 2])], [output])
 
 
+def sequence_input() -> onnx.ModelProto:
+    """An input that is a list of tensors: not servable."""
+    node = helper.make_node("ConcatFromSequence", ["x"], ["y"], axis=0)
+    element = helper.make_tensor_type_proto(TensorProto.FLOAT, ["N", 2])
+    value = helper.make_value_info("x", helper.make_sequence_type_proto(element))
+    return model([node], [value], [tensor("y", "FP32", ["M", 2])])
+
+
+def optional_input() -> onnx.ModelProto:
+    """An input of an optional type, which is none or a tensor: not servable."""
+    node = helper.make_node("OptionalHasElement", ["x"], ["y"])
+    element = helper.make_tensor_type_proto(TensorProto.FLOAT, ["N", 2])
+    value = helper.make_value_info("x", helper.make_optional_type_proto(element))
+    return model([node], [value], [tensor("y", "BOOL", [])])
+
+
 def save(made: onnx.ModelProto, path: Path) -> str:
     onnx.save(made, path)
     return str(path)
