@@ -62,21 +62,19 @@ class AzureFunctions:
         data = _data(request.body)
         if data is None:
             return self._plane.handle(request)
-        trigger = next(iter(data.values()), None)
+        trigger: Any = next(iter(data.values()), None)
         match trigger:
-            case {"Url": str(), "Method": str()}:
-                return self._answer_http(trigger, request)
+            case {"Url": str(url), "Method": str(method)}:
+                return self._answer_http(method.upper(), url, trigger, request)
         return self._answer_event(trigger, request)
 
     def refuse(self, request: Request, error: InferenceError) -> Reply:
         """The reply to a request that is not passed on."""
         return self._plane.refuse(request, error)
 
-    def _answer_http(self, trigger: Members, envelope: Request) -> Reply:
-        asked = trigger["Method"].upper()
-        method = "GET" if asked == "HEAD" else asked
+    def _answer_http(self, method: str, url: str, trigger: Members, envelope: Request) -> Reply:
         request = Request(
-            method, _path(trigger["Url"]), _headers(trigger), b"",
+            "GET" if method == "HEAD" else method, _path(url), _headers(trigger), b"",
             envelope.request_id, envelope.cancellation, envelope.received,
         )  # fmt: skip
         try:
@@ -90,7 +88,7 @@ class AzureFunctions:
         answer: Json = {
             "statusCode": reply.status,
             "headers": dict(reply.headers),
-            "body": "" if asked == "HEAD" else reply.body.decode(),
+            "body": "" if method == "HEAD" else reply.body.decode(),
         }  # fmt: skip
         return _outcome({"res": answer}, answer)
 
