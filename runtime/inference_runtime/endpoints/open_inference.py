@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from inference_runtime.tensor import Tensor
 
 PLATFORM: Final = "onnxruntime_onnx"
+BINARY_TYPE: Final = "application/octet-stream"
 EXTENSIONS: Final = ("binary_tensor_data", "model_repository", "model_configuration", "statistics")
 
-_BINARY_TYPE = "application/octet-stream"
 _CONFIG_TYPES = {"BYTES": "TYPE_STRING"}
 
 
@@ -132,7 +132,7 @@ class OpenInferenceEndpoints:
         body, header_length = self._encode(request, results, entry)
         if header_length is None:
             return Reply(200, {"content-type": "application/json"}, body)
-        headers = {"content-type": _BINARY_TYPE, open_inference.HEADER_LENGTH: str(header_length)}
+        headers = {"content-type": BINARY_TYPE, open_inference.HEADER_LENGTH: str(header_length)}
         return Reply(200, headers, body, is_binary=True)
 
     def answer_object(self, payload: Json, exchange: Exchange) -> Json:
