@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import count
 
 from inference_runtime import observers
+from inference_runtime.codecs.open_inference import HEADER_LENGTH
 from inference_runtime.content_encoding import decompress
 from inference_runtime.endpoints.open_inference import OpenInferenceEndpoints
 from inference_runtime.endpoints.simple import SimpleEndpoints
@@ -20,6 +21,7 @@ from inference_runtime.settings import PROVISIONED
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
     from inference_runtime.engine import Cancellation
     from inference_runtime.errors import InferenceError
@@ -28,6 +30,14 @@ if TYPE_CHECKING:
     from inference_runtime.observers import Observer
     from inference_runtime.repository import ModelRepository
     from inference_runtime.settings import Settings
+
+
+# What a page may send, and read of an answer: https://fetch.spec.whatwg.org/#http-cors-protocol
+_ALLOWED_HEADERS: Final = (
+    f"authorization, content-encoding, content-type, {HEADER_LENGTH}, traceparent, x-api-key,"
+    " x-request-id"
+)
+_EXPOSED_HEADERS: Final = f"{HEADER_LENGTH}, retry-after"
 
 
 class DataPlane:
@@ -179,7 +189,8 @@ class DataPlane:
         return {
             "access-control-allow-origin": "*" if "*" in allowed else origin,
             "access-control-allow-methods": "GET, POST, OPTIONS",
-            "access-control-allow-headers": "content-type, authorization, x-api-key",
+            "access-control-allow-headers": _ALLOWED_HEADERS,
+            "access-control-expose-headers": _EXPOSED_HEADERS,
             **vary,
         }
 

@@ -53,6 +53,13 @@ def test_a_refusal_below_the_data_plane_is_an_error_like_any_other(
     assert body["error"]
 
 
+def test_a_head_that_comes_at_once_is_bounded_like_one_that_comes_in_pieces(
+    server: Server,
+) -> None:
+    status, _, _ = ask(server, b"GET /health HTTP/1.1\r\nX: " + b"x" * 40_000 + b"\r\n\r\n")
+    assert status == 431
+
+
 OFFER = (
     b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
     b"HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
