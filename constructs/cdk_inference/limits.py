@@ -36,6 +36,7 @@ class GpuLimits:
         regions: where Cloud Run has it; with ``by_invitation``, all of them.
         by_invitation: regions that need Google's consent first.
         cuda: the major version of CUDA that its driver has.
+        is_preview: whether Google has it in preview: what uses it must say ``CLOUD_RUN_PREVIEW``.
     """
 
     accelerator: str
@@ -46,6 +47,7 @@ class GpuLimits:
     regions: tuple[str, ...]
     by_invitation: tuple[str, ...]
     cuda: int
+    is_preview: bool
 
 
 # AWS Lambda. MB here are MiB, as Lambda counts them.
@@ -163,6 +165,10 @@ CLOUD_RUN_STARTUP_SECONDS: Final = 240
 # https://cloud.google.com/run/docs/configuring/services/ephemeral-disk
 CLOUD_RUN_DISK_MIB: Final = 10_000_000_000 // 2**20
 
+# The launch stage of what uses a feature in preview: Cloud Run refuses it without.
+# https://cloud.google.com/run/docs/troubleshooting#launch-stage-validation
+CLOUD_RUN_PREVIEW: Final = "BETA"
+
 # Cloud Run jobs: https://cloud.google.com/run/quotas,
 # https://cloud.google.com/run/docs/configuring/task-timeout
 CLOUD_RUN_TASKS: Final = Limit(1, 10_000, "tasks", "Cloud Run")
@@ -180,6 +186,7 @@ CLOUD_RUN_L4: Final = GpuLimits(
     regions=("asia-southeast1", "europe-west1", "europe-west4", "us-east4"),
     by_invitation=("asia-south1", "us-central1"),
     cuda=12,
+    is_preview=False,
 )
 CLOUD_RUN_RTX_PRO_6000: Final = GpuLimits(
     "nvidia-rtx-pro-6000",
@@ -190,6 +197,7 @@ CLOUD_RUN_RTX_PRO_6000: Final = GpuLimits(
     regions=("asia-southeast1", "europe-west4", "us-central1"),
     by_invitation=("asia-south2",),
     cuda=13,
+    is_preview=True,
 )
 
 # Load balancers: https://cloud.google.com/compute/docs/naming-resources,

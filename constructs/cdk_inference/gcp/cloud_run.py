@@ -225,6 +225,7 @@ class CloudRun(Construct):
             location=region,
             description=f"Serves the ONNX model {model.name}",
             ingress=ingress.value,
+            launch_stage=revision.launch_stage,
             template=revision.template(run, self.service_account.email),
             traffic=[_traffic(run, share) for share in traffic],
             custom_audiences=list(custom_audiences),

@@ -23,7 +23,11 @@ from cdk_inference.gcp.machine import Machine
 from cdk_inference.gcp.model_source import ModelSource
 from cdk_inference.gcp.naming import unique_name
 from cdk_inference.gcp.tokens import are_known
-from cdk_inference.limits import CLOUD_RUN_NAME_LENGTH, CLOUD_RUN_REQUEST_BYTES
+from cdk_inference.limits import (
+    CLOUD_RUN_NAME_LENGTH,
+    CLOUD_RUN_PREVIEW,
+    CLOUD_RUN_REQUEST_BYTES,
+)
 from cdk_inference.memory import needed_memory_mb
 from cdk_inference.validation import Problems
 from constructs import Construct
@@ -159,6 +163,7 @@ class CloudRunBatchJob(Construct):
             "Job",
             name=unique_name(self, CLOUD_RUN_NAME_LENGTH),
             location=region,
+            launch_stage=CLOUD_RUN_PREVIEW if gpu and gpu.limits.is_preview else None,
             labels=labels,
             deletion_protection=deletion_protection,
             template=run.CloudRunV2JobTemplate(

@@ -105,6 +105,17 @@ def test_each_gpu_comes_with_the_least_that_it_needs(
     }
 
 
+@pytest.mark.parametrize(
+    ("gpu", "region", "stage"),
+    [(Gpu.L4, "europe-west1", None), (Gpu.RTX_PRO_6000, "us-central1", "BETA")],
+)
+def test_a_gpu_in_preview_is_asked_for_as_such(
+    stack: Any, model: InferenceModel, gpu: Gpu, region: str, stage: str | None
+) -> None:
+    make(stack, model, gpu=gpu, region=region)
+    assert only_resource(stack, "google_cloud_run_v2_service").get("launch_stage") == stage
+
+
 def test_it_is_the_cheapest_that_serves(stack: Any, model: InferenceModel) -> None:
     make(stack, model)
     assert template(stack)["gpu_zonal_redundancy_disabled"] is True
