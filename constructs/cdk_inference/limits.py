@@ -230,9 +230,12 @@ GOOGLE_BUDGET_CHANNELS: Final = 5
 # https://cloud.google.com/functions/docs/runtime-support#python
 CLOUD_FUNCTION_PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13")
 CLOUD_FUNCTION_DEFAULT_PYTHON: Final = "3.13"
-CLOUD_FUNCTION_NAME_LENGTH: Final = 62
 GOOGLE_BUCKET_NAME_LENGTH: Final = 63
 GOOGLE_PROJECT_ID_LENGTH: Final = 30
+
+# https://cloud.google.com/resource-manager/docs/labels-overview#requirements
+GOOGLE_LABELS: Final = 64
+GOOGLE_LABEL_LENGTH: Final = 63
 
 # Or none at all: https://cloud.google.com/storage/docs/soft-delete
 CLOUD_STORAGE_SOFT_DELETE_DAYS: Final = Limit(7, 90, "days", "Cloud Storage")

@@ -19,6 +19,7 @@ from cdk_inference.gcp.bindings import bindings_of
 from cdk_inference.gcp.cloud_run import check_image
 from cdk_inference.gcp.environment import check_names, gpu_environment, model_environment
 from cdk_inference.gcp.iam import grant_buckets, service_account
+from cdk_inference.gcp.labels import check_labels
 from cdk_inference.gcp.machine import Machine
 from cdk_inference.gcp.model_source import ModelSource
 from cdk_inference.gcp.naming import unique_name
@@ -125,6 +126,7 @@ class CloudRunBatchJob(Construct):
         self._bindings = bindings_of(self)
         source = ModelSource.baked() if model_uri is None else ModelSource.bucket(model_uri)
         tasks, environment = tasks or BatchTasks(), environment or {}
+        labels = dict(labels or {})
         machine = _machine(model, source, gpu, cpu, memory)
         self.output = output or _beside(input)
         self.results = f"{self.output}{BATCH_RESULTS}"
@@ -141,8 +143,9 @@ class CloudRunBatchJob(Construct):
         _check_folders(input, self.output, problems)
         source.check(problems)
         tasks.check(self._bindings, gpu, problems)
-        machine.check(model, source, region, problems)
-        check_names(environment, own_environment, problems)
+        machine.check(self._bindings, model, source, region, problems)
+        check_names(environment, (), own_environment, problems)
+        check_labels(self._bindings, labels, problems)
         problems.raise_if_any()
 
         self.service_account = service_account(self, f"Answers batches with {model.name}")
@@ -157,7 +160,6 @@ class CloudRunBatchJob(Construct):
             **own_environment,
         }
         run = self._bindings.google("cloud_run_v2_job")
-        labels = dict(labels or {})
         self.job = run.CloudRunV2Job(
             self,
             "Job",

@@ -55,15 +55,34 @@ def default_settings(scaling: Scaling) -> dict[str, str]:
     }
 
 
-def check_names(users: Iterable[str], own: Mapping[str, str], problems: Problems) -> None:
+def check_names(
+    environment: Iterable[str],
+    secrets: Iterable[str],
+    own: Mapping[str, str],
+    problems: Problems,
+) -> None:
     """Record a problem for each variable that a user may not set.
 
     Args:
-        users: the names that were given, of variables and of secrets.
+        environment: the names of variables that were given.
+        secrets: those whose values are secrets.
         own: what the construct sets, and nobody else may.
         problems: where to.
     """
-    for name in users:
+    names = [*environment, *secrets]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            problems.add(
+                f"environment and secrets both set {name}",
+                allowed="a variable has one value",
+                remedy="leave one of them out",
+            )
+        if not name or "=" in name:
+            problems.add(
+                f"environment sets {name!r}",
+                allowed="a variable has a name, without '='",
+                remedy="change it",
+            )
         if name in own:
             problems.add(
                 f"environment sets {name}",

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
+from cdk_inference.gcp.tokens import are_known
 from cdk_inference.limits import CLOUD_RUN_CPU_MEMORY_GIB, CLOUD_RUN_LEAST_MEMORY_MIB
 from cdk_inference.memory import least_memory_mb, needed_memory_mb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cdk_inference.gcp.bindings import Bindings
     from cdk_inference.gcp.gpu import Gpu
     from cdk_inference.gcp.model_source import ModelSource
     from cdk_inference.model import InferenceModel
@@ -61,9 +63,22 @@ class Machine:
         return {"cpu": str(self.cpu), "memory": self.memory, **gpu}
 
     def check(
-        self, model: InferenceModel, source: ModelSource, region: str, problems: Problems
+        self,
+        bindings: Bindings,
+        model: InferenceModel,
+        source: ModelSource,
+        region: str,
+        problems: Problems,
     ) -> None:
-        """Record what does not go together."""
+        """Record what does not go together.
+
+        What follows from ``cpu`` and ``memory`` is computed at synth, so they must be known then.
+        """
+        if self.gpu is not None and are_known(bindings, region):
+            _check_region(self.gpu, region, problems)
+        is_cpu_known = problems.check_known("cpu", are_known(bindings, self.cpu))
+        if not problems.check_known("memory", are_known(bindings, self.memory)):
+            return
         mib = memory_mib(self.memory)
         if mib is None:
             problems.add(
@@ -73,11 +88,12 @@ class Machine:
             )
         else:
             _check_model_fits(mib, model, source, problems)
+        if not is_cpu_known:
+            return
         if self.gpu is None:
             _check_cpu(self.cpu, self.memory, mib, problems)
         else:
             _check_gpu(self, self.gpu, mib, problems)
-            _check_region(self.gpu, region, problems)
 
 
 def memory_mib(memory: str) -> int | None:

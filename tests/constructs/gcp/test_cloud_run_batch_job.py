@@ -194,6 +194,7 @@ def test_nobody_may_execute_it_unasked(stack: Any, model: InferenceModel) -> Non
         ),
         ({"environment": {"INFERENCE_BATCH_INPUT": "x"}}, "environment sets INFERENCE_BATCH_INPUT"),
         ({"environment": {"CLOUD_RUN_TASK_INDEX": "1"}}, "environment sets CLOUD_RUN_TASK_INDEX"),
+        ({"labels": {"Team": "data"}}, "labels has 'Team': 'data'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -196,7 +196,8 @@ def test_all_problems_come_at_once(stack: Any, model: InferenceModel) -> None:
 def test_an_instance_is_as_large_as_its_gpu_allows(cpu: int, memory_gib: int, gpu: Gpu) -> None:
     machine = Machine(cpu, f"{memory_gib}Gi", cpu_idle=False, gpu=gpu)
     problems = Problems("Machine")
-    machine.check(TINY, ModelSource.baked(), gpu.limits.regions[0], problems)
+    region = gpu.limits.regions[0]
+    machine.check(Bindings.CDKTN, TINY, ModelSource.baked(), region, problems)
     most_cpu = gpu.limits.most_cpu or cpu
     most_gib = gpu.limits.most_memory_gib or memory_gib
     wrong = [
