@@ -230,6 +230,10 @@ GOOGLE_BUDGET_CHANNELS: Final = 5
 # https://cloud.google.com/functions/docs/runtime-support#python
 CLOUD_FUNCTION_PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13")
 CLOUD_FUNCTION_DEFAULT_PYTHON: Final = "3.13"
+
+# What the functions framework is told of a function, by its build.
+# https://cloud.google.com/functions/docs/configuring/env-var
+CLOUD_FUNCTION_OWN_ENVIRONMENT: Final = frozenset({"FUNCTION_SIGNATURE_TYPE", "FUNCTION_TARGET"})
 GOOGLE_BUCKET_NAME_LENGTH: Final = 63
 GOOGLE_PROJECT_ID_LENGTH: Final = 30
 

@@ -21,6 +21,7 @@ from cdk_inference.gcp.scaling import Scaling, default_concurrency
 from cdk_inference.gcp.tokens import are_known
 from cdk_inference.limits import (
     CLOUD_FUNCTION_DEFAULT_PYTHON,
+    CLOUD_FUNCTION_OWN_ENVIRONMENT,
     CLOUD_FUNCTION_PYTHON_VERSIONS,
     CLOUD_RUN_NAME_LENGTH,
     GOOGLE_BUCKET_NAME_LENGTH,
@@ -142,7 +143,8 @@ class CloudFunctionService(Construct):
         source.check(problems)
         _check_source(source, problems)
         machine.check(bindings, model, source, region, problems)
-        check_names(environment, (), own_environment, problems)
+        own_names = {*own_environment, *CLOUD_FUNCTION_OWN_ENVIRONMENT}
+        check_names(environment, (), own_names, problems)
         check_labels(bindings, labels, problems)
         scaling.check(bindings, problems)
         problems.raise_if_any()

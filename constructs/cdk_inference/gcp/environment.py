@@ -16,7 +16,7 @@ from cdk_inference.contract import (
 from cdk_inference.limits import CLOUD_RUN_REQUEST_BYTES, CLOUD_RUN_RESERVED_ENVIRONMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
     from cdk_inference.gcp.model_source import ModelSource
     from cdk_inference.gcp.scaling import Scaling
@@ -58,7 +58,7 @@ def default_settings(scaling: Scaling) -> dict[str, str]:
 def check_names(
     environment: Iterable[str],
     secrets: Iterable[str],
-    own: Mapping[str, str],
+    own: Collection[str],
     problems: Problems,
 ) -> None:
     """Record a problem for each variable that a user may not set.
@@ -66,7 +66,7 @@ def check_names(
     Args:
         environment: the names of variables that were given.
         secrets: those whose values are secrets.
-        own: what the construct sets, and nobody else may.
+        own: those that the construct sets, and nobody else may.
         problems: where to.
     """
     names = [*environment, *secrets]

@@ -143,12 +143,12 @@ def test_all_problems_come_at_once(stack: Any, model: InferenceModel) -> None:
         cpu=3,
         concurrency=0,
         timeout=timedelta(hours=2),
-        environment={"MODEL_URI": "x", "PORT": "1"},
+        environment={"MODEL_URI": "x", "PORT": "1", "FUNCTION_TARGET": "mine"},
         model_source=ModelSource.bucket("here"),
         build_service_account=BUILDER,
         labels={"Team": "data"},
     )
-    assert len(problems) == 9
+    assert len(problems) == 10
 
 
 SERVE = """
