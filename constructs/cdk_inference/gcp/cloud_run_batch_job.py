@@ -270,8 +270,7 @@ def _machine(
         needed = needed_memory_mb(model.size_bytes) + source.memory_mib(model) + _INPUT_MIB
         memory = memory or f"{ceil(needed / 2**10)}Gi"
         return Machine.for_model(model, source, cpu=cpu, memory=memory, cpu_idle=False)
-    least = gpu.limits
-    return Machine(cpu or least.cpu, memory or f"{least.memory_gib}Gi", cpu_idle=False, gpu=gpu)
+    return Machine.for_gpu(gpu, cpu=cpu, memory=memory)
 
 
 def _beside(folder: str) -> str:

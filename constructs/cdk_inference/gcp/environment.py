@@ -13,7 +13,11 @@ from cdk_inference.contract import (
     REQUIRE_GPU,
     TIMEOUT_SECONDS,
 )
-from cdk_inference.limits import CLOUD_RUN_REQUEST_BYTES, CLOUD_RUN_RESERVED_ENVIRONMENT
+from cdk_inference.limits import (
+    CLOUD_RUN_REQUEST_BYTES,
+    CLOUD_RUN_RESERVED_ENVIRONMENT,
+    CLOUD_RUN_RESERVED_PREFIX,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -89,7 +93,7 @@ def check_names(
                 allowed="the construct sets that itself",
                 remedy="leave it out: it follows from the construct's other arguments",
             )
-        elif name in CLOUD_RUN_RESERVED_ENVIRONMENT:
+        elif name in CLOUD_RUN_RESERVED_ENVIRONMENT or name.startswith(CLOUD_RUN_RESERVED_PREFIX):
             problems.add(
                 f"environment sets {name}",
                 allowed="Cloud Run reserves that for itself",

@@ -277,7 +277,7 @@ def test_what_cloud_run_does_not_allow_is_refused(
     assert found.startswith(problem)
 
 
-@pytest.mark.parametrize("name", sorted(CLOUD_RUN_RESERVED_ENVIRONMENT))
+@pytest.mark.parametrize("name", [*sorted(CLOUD_RUN_RESERVED_ENVIRONMENT), "X_GOOGLE_ZONE"])
 def test_variables_of_cloud_run_are_refused(stack: Any, model: InferenceModel, name: str) -> None:
     (found,) = refused(stack, model, environment={name: "mine"})
     assert found.startswith(f"environment sets {name}; Cloud Run reserves")
