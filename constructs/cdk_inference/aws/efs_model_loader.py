@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_datasync as datasync
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 
 from cdk_inference.aws.nag import acknowledge, resource_finding
@@ -84,7 +85,7 @@ class EfsModelLoader(Construct):
             destination_location_arn=self._target(target).attr_location_arn,
             includes=_only(prefix),
             schedule=datasync.CfnTask.TaskScheduleProperty(
-                schedule_expression=f"rate({every.to_hours():g} hours)", status="ENABLED"
+                schedule_expression=events.Schedule.rate(every).expression_string, status="ENABLED"
             ),
             options=datasync.CfnTask.OptionsProperty(
                 # The access point has a user of its own; a bucket knows none.
