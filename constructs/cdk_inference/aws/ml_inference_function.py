@@ -28,7 +28,13 @@ from cdk_inference.aws.initialization import warn_of_long_init
 from cdk_inference.aws.memory import check_memory, default_memory_mb, warn_of_tight_memory
 from cdk_inference.aws.model_source import ModelSource
 from cdk_inference.aws.nag import acknowledge
-from cdk_inference.aws.network import Network, check_subnets, interface_statement
+from cdk_inference.aws.network import (
+    Network,
+    ReachedService,
+    check_subnets,
+    interface_statement,
+    reach,
+)
 from cdk_inference.aws.optimized_model import warn_of_unused_optimization
 from cdk_inference.aws.packaging import (
     Packaging,
@@ -41,7 +47,13 @@ from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.aws.synth_checks import CompleteFunction
 from cdk_inference.aws.telemetry import Telemetry, Tracing
 from cdk_inference.aws.warm_strategy import WarmStrategy
-from cdk_inference.contract import CORS_ORIGINS, DEFAULT_PREDICT_PATH, PIPELINE, PREDICT_PATH
+from cdk_inference.contract import (
+    CORS_ORIGINS,
+    DEFAULT_PREDICT_PATH,
+    PIPELINE,
+    PREDICT_PATH,
+    RESPONSE_CACHE,
+)
 from cdk_inference.limits import (
     LAMBDA_DEFAULT_PYTHON,
     REST_API_TIMEOUT_SECONDS,
@@ -103,9 +115,10 @@ class MLInferenceFunction(InferenceFunction):
             paid for.
         warm_strategy: how callers are spared cold starts. Default: :meth:`WarmStrategy.none`, which
             costs nothing.
-        vpc: where the function runs; its security group lets nothing out but what it needs for the
-            model, so add what your own code needs to ``function.connections``. Default: that of a
-            file system that has the model, or else none, which is simpler and reaches the internet.
+        vpc: where the function runs; its security group lets nothing out but what is needed for the
+            model and the settings here, so add what your own code needs to
+            ``function.connections``. Default: that of a file system that has the model, or else
+            none, which is simpler and reaches the internet.
         vpc_subnets: which of the VPC's subnets. Default: the private ones.
         tracing: what AWS X-Ray sees of requests. Default: what Lambda itself knows of them.
         lambda_insights: whether CloudWatch Lambda Insights tells the processor time, network and
@@ -282,6 +295,8 @@ class MLInferenceFunction(InferenceFunction):
         )
         source.attach(self)
         telemetry.attach(self)
+        if variables.get(RESPONSE_CACHE, "").startswith("dynamodb:"):
+            reach(self, ReachedService.DYNAMODB, "answers are cached in")
         acknowledge(
             self.role,
             "IAM5[Resource::*]",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_inference.aws.nag import acknowledge
+from cdk_inference.aws.network import ReachedService, reach
 from cdk_inference.contract import OTLP, TRACES
 from cdk_inference.limits import ADOT_PYTHON_VERSIONS
 
@@ -119,7 +120,9 @@ class Telemetry:
             function.function.add_layers(
                 lambda_.LayerVersion.from_layer_version_arn(function, "AdotLayer", arn)
             )
+            reach(function, ReachedService.XRAY, "the layer of Tracing.ADOT sends traces to")
         if self.insights:
+            reach(function, ReachedService.CLOUDWATCH_LOGS, "Lambda Insights writes to")
             acknowledge(
                 function.role,
                 "IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/"
