@@ -12,6 +12,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 
 from cdk_inference.aws.nag import acknowledge, resource_finding
+from cdk_inference.aws.tokens import are_known
 from cdk_inference.validation import Problems
 from constructs import Construct
 
@@ -174,6 +175,8 @@ def _only(prefix: str) -> list[datasync.CfnTask.FilterRuleProperty] | None:
 
 
 def _check_interval(every: Duration, problems: Problems) -> None:
+    if not problems.check_known("every", not every.is_unresolved()):
+        return
     minutes = every.to_minutes()
     if minutes < 60 or minutes % 60:
         problems.add(
@@ -184,7 +187,7 @@ def _check_interval(every: Duration, problems: Problems) -> None:
 
 
 def _check_prefix(prefix: str, problems: Problems) -> None:
-    if prefix and not _FOLDER.fullmatch(prefix):
+    if prefix and are_known(prefix) and not _FOLDER.fullmatch(prefix):
         problems.add(
             f"prefix is {prefix!r}",
             allowed="allowed are names of letters, digits, '.', '_' and '-', each before a '/'",

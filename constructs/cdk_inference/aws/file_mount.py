@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aws_cdk import aws_lambda as lambda_
 
+from cdk_inference.aws.tokens import are_known
 from cdk_inference.validation import Problems
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _MOUNT_PATH: Final = re.compile(r"/mnt/[A-Za-z0-9_.-]{1,155}")
 
 def check_mount_path(path: str, problems: Problems) -> None:
     """Record a problem if Lambda mounts nothing at ``path``."""
-    if not _MOUNT_PATH.fullmatch(path):
+    if are_known(path) and not _MOUNT_PATH.fullmatch(path):
         problems.add(
             f"mount_path is {path!r}",
             allowed="Lambda takes /mnt/ and one name of letters, digits, '_', '.' and '-', 160"
