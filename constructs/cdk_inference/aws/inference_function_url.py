@@ -9,6 +9,7 @@ from aws_cdk import CfnOutput
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_inference.aws.api_auth import ApiAuth
+from cdk_inference.aws.imported_inference_function_url import ImportedInferenceFunctionUrl
 from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.context import is_local
 from cdk_inference.contract import INVOKE_MODE
@@ -107,6 +108,27 @@ class InferenceFunctionUrl(Construct):
             readiness.acknowledge(self, "PublicAccess", "asked for by name: ApiAuth.public()")
         self.url = self.function_url.url
         CfnOutput(self, "Url", value=self.url, description="Predictions are at predict below this")
+
+    @staticmethod
+    def from_url(
+        scope: Construct, id: str, url: str, *, function: InferenceFunction
+    ) -> ImportedInferenceFunctionUrl:
+        """Look up a URL that was made elsewhere, to call it.
+
+        Args:
+            scope: where the look-up is.
+            id: its own in ``scope``.
+            url: the other app's output ``Url``.
+            function: whose URL it is, looked up by :meth:`MLInferenceFunction.from_alias_arn`.
+
+        Raises:
+            ConfigurationError: ``url`` is none.
+
+        Example:
+            >>> url = InferenceFunctionUrl.from_url(stack, "Url", digits_url, function=digits)
+            >>> url.grant_invoke(caller)
+        """
+        return ImportedInferenceFunctionUrl(scope, id, url, function)
 
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow ``grantee`` to call the URL with signed requests, and nothing else."""

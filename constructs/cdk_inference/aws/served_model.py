@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cdk_inference.aws.api_routes import routes_by_name
+from cdk_inference.aws.api_routes import check_model_name, routes_by_name
 from cdk_inference.aws.ml_inference_function import MLInferenceFunction
 from cdk_inference.aws.packaging import Packaging
-from cdk_inference.model import IDENTIFIER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,13 +73,7 @@ def check_models(models: Mapping[str, ServedModel], problems: Problems) -> None:
             remedy="give a ServedModel for each name",
         )
     for name in models:
-        if not IDENTIFIER.fullmatch(name):
-            problems.add(
-                f"a model is called {name!r}",
-                allowed="1 to 64 letters, digits, '.', '_' and '-' are allowed, the first a letter"
-                " or digit",
-                remedy="give it another name: it is part of its path",
-            )
+        check_model_name(name, problems)
 
 
 def make_functions(
