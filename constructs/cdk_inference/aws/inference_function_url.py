@@ -19,8 +19,8 @@ from constructs import Construct, IValidation
 if TYPE_CHECKING:
     from aws_cdk import aws_iam as iam
 
+    from cdk_inference.aws.addressable_function import AddressableFunction
     from cdk_inference.aws.inference_function import InferenceFunction
-    from cdk_inference.aws.ml_inference_function import MLInferenceFunction
 
 _STREAMED: Final = "RESPONSE_STREAM"
 _APIS: Final = ("HttpApi", "RestApi")
@@ -69,7 +69,7 @@ class InferenceFunctionUrl(Construct):
         scope: Construct,
         id: str,
         *,
-        function: MLInferenceFunction,
+        function: AddressableFunction,
         auth: ApiAuth | None = None,
         invoke_mode: lambda_.InvokeMode = lambda_.InvokeMode.BUFFERED,
         cors: lambda_.FunctionUrlCorsOptions | None = None,
@@ -139,7 +139,7 @@ class InferenceFunctionUrl(Construct):
 class _OnlyUrl:
     """An API may be added after the URL."""
 
-    def __init__(self, function: MLInferenceFunction) -> None:
+    def __init__(self, function: AddressableFunction) -> None:
         self._function = function
 
     def validate(self) -> list[str]:
@@ -170,7 +170,7 @@ def _check_made_here(function: InferenceFunction, problems: Problems) -> None:
 
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
-def _check_stream(function: MLInferenceFunction, problems: Problems) -> None:
+def _check_stream(function: AddressableFunction, problems: Problems) -> None:
     if function.function.runtime.name != lambda_.Runtime.FROM_IMAGE.name:
         problems.add(
             "invoke_mode is RESPONSE_STREAM",
