@@ -301,6 +301,7 @@ class MLInferenceFunction(AddressableFunction):
         timeout: Duration | None = None,
         reserved_concurrency: int | None = None,
         architecture: lambda_.Architecture | None = None,
+        same_environment: bool = False,
     ) -> InferenceFunction:
         """Look up a function that was made elsewhere, by the alias that its callers invoke.
 
@@ -315,6 +316,9 @@ class MLInferenceFunction(AddressableFunction):
             timeout: of the function. Default: not known, so that nothing is checked against it.
             reserved_concurrency: of the function. Default: not known, likewise.
             architecture: of the function, for its price. Default: x86_64.
+            same_environment: whether the stack will be deployed to the function's own account and
+                region, so that an API of this app may be allowed to call it. Default: only where
+                the stack says both and they are the same; otherwise the CDK warns.
 
         Raises:
             ConfigurationError: ``alias_arn`` is not the ARN of an alias.
@@ -332,6 +336,7 @@ class MLInferenceFunction(AddressableFunction):
             timeout=timeout,
             reserved_concurrency=reserved_concurrency,
             architecture=architecture,
+            same_environment=same_environment,
         )
 
     def _make_role(self, log_group: logs.LogGroup) -> iam.Role:
