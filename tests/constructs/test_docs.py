@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cdk_inference
 import pytest
 from cdk_inference import ConfigurationError
 
@@ -64,3 +65,19 @@ def test_every_api_that_a_resource_needs_is_switched_on_first() -> None:
     needed = {next(api for start, api in APIS.items() if m.startswith(start)) for m in used}
     # Functions are built by another API, of which there is no resource.
     assert set(API.findall(command)) == needed - {None} | {"cloudbuild"}
+
+
+# Errors, which the page shows as text; what methods return; and what `load_from` and `model_cache`
+# make.
+WITHOUT_A_BLOCK = {
+    *("ConfigurationError", "PackagingError"),
+    *("ImportedInferenceApi", "ImportedInferenceFunctionUrl", "ImportedMultiModelApi"),
+    *("InferenceFunction", "TensorSpec"),
+    *("EfsModelLoader", "ModelCacheExtension"),
+}
+
+
+def test_each_public_name_is_in_a_block() -> None:
+    code = "".join(code for code, _ in examples(ROOT / "docs" / "constructs.md"))
+    missing = {name for name in cdk_inference.__all__ if not re.search(rf"\b{name}\b", code)}
+    assert missing == WITHOUT_A_BLOCK
