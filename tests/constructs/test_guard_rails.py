@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from aws_cdk import App, CfnParameter, Duration, Size, Stack
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sqs as sqs
@@ -310,6 +311,18 @@ def test_a_warning_can_be_acknowledged(stack: Stack, model: InferenceModel) -> N
     api = function.add_http_api()
     CoreAnnotations.of(api).acknowledge_warning("cdk-inference:apiTimeout", "fast but in batches")
     assert warnings(stack) == []
+
+
+@pytest.mark.parametrize("add", ["add_http_api", "add_rest_api"])
+def test_a_key_that_is_not_this_apps_has_to_let_logs_use_it(
+    stack: Stack, model: InferenceModel, add: str
+) -> None:
+    own = kms.Key(stack, "Own")
+    theirs = kms.Key.from_key_arn(stack, "Key", "arn:aws:kms:us-east-1:123456789012:key/1")
+    getattr(MLInferenceFunction(stack, "A", model=model), add)(log_encryption_key=own)
+    assert warnings(stack) == []
+    getattr(MLInferenceFunction(stack, "B", model=model), add)(log_encryption_key=theirs)
+    assert "unless its policy lets CloudWatch Logs use it" in warnings(stack)[0]
 
 
 # Queues
