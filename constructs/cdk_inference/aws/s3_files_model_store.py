@@ -177,6 +177,9 @@ class S3FilesModelStore(Construct):
             ec2.Connections(security_groups=[self.security_group], default_port=_NFS),
             self._mount_targets,
         )
+        # Reads of the bucket itself: where one fails, Lambda goes on through the file system, but
+        # only after it has tried.
+        function.connections.allow_to_any_ipv4(ec2.Port.HTTPS, "Amazon S3, directly")
 
     def grant_read(self, grantee: iam.IGrantable, *paths: str) -> iam.Grant:
         """Allow ``grantee`` to mount the store read-only.
