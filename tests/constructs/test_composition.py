@@ -39,7 +39,12 @@ from cdk_inference import (
 )
 from cdk_inference.testing import stable_template
 
-from tests.constructs.synthesis import RECOMMENDED_FLAGS, reference_stacks, synthesize
+from tests.constructs.synthesis import (
+    RECOMMENDED_FLAGS,
+    only_logical_id,
+    reference_stacks,
+    synthesize,
+)
 
 NO_STAGING = {"aws:cdk:disable-asset-staging": True}
 
@@ -342,6 +347,23 @@ def test_many_functions_share_one_package(
     # Code, dependencies and model, each once for all functions and stacks.
     assert len(list((tmp_path / "out").glob("asset.*"))) == 3
     assert len(list(empty_cache.rglob("*.zip"))) == 3
+
+
+def test_a_release_that_changes_no_byte_publishes_no_version(
+    tmp_path: Path, model: InferenceModel, installs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version() -> str:
+        stack = Stack(App(context=NO_STAGING), "Stack")
+        MLInferenceFunction(stack, "Scale", model=model, packaging=Packaging.ZIP)
+        return only_logical_id(Template.from_stack(stack), "AWS::Lambda::Version")
+
+    before = version()
+    script = tmp_path / "pack.py"
+    script.write_text(f"{artifact.pack_script().read_text()}# Another release.\n")
+    monkeypatch.setattr(artifact, "pack_script", lambda: script)
+    # AWS Lambda publishes no version of an unchanged function, and CloudFormation fails on that.
+    assert version() == before
+    assert len(installs) == 2
 
 
 def test_many_images_share_one_context(tmp_path: Path, model: InferenceModel) -> None:
