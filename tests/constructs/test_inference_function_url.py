@@ -13,9 +13,13 @@ from cdk_inference import (
     ApiAuth,
     ConfigurationError,
     InferenceFunctionUrl,
+    InferenceHttpApi,
     InferenceModel,
+    InferenceRestApi,
     MLInferenceFunction,
+    MultiModelApi,
     Packaging,
+    ServedModel,
 )
 from cdk_inference.context import LOCAL
 from cdk_inference.testing import stable_template
@@ -174,6 +178,34 @@ def test_a_stream_and_an_api_are_refused_at_synth(
         function.add_rest_api()
     with pytest.raises(RuntimeError, match="a URL that streams, and an API"):
         synthesize(stack)
+
+
+@pytest.mark.parametrize("kind", [InferenceHttpApi, InferenceRestApi])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_so_are_a_stream_and_an_api_of_its_own(
+    new_function: NewFunction, stack: Stack, kind: Any, elsewhere: bool
+) -> None:
+    function = new_function()
+    function.add_function_url(invoke_mode=STREAM)
+    scope = Stack(stack.node.root, "Other") if elsewhere else stack  # type: ignore[arg-type]
+    kind(scope, "Api", handler=function.alias)
+    with pytest.raises(RuntimeError, match="a URL that streams, and an API"):
+        Template.from_stack(stack)
+
+
+def test_and_one_in_front_of_several(stack: Stack, model: InferenceModel) -> None:
+    apis = MultiModelApi(stack, "Models", models={"scale": ServedModel(model)})
+    apis.functions["scale"].add_function_url(invoke_mode=STREAM)
+    with pytest.raises(RuntimeError, match="a URL that streams, and an API"):
+        Template.from_stack(stack)
+
+
+def test_an_api_of_another_function_does_not_matter(
+    new_function: NewFunction, stack: Stack, model: InferenceModel
+) -> None:
+    new_function().add_function_url(invoke_mode=STREAM)
+    MLInferenceFunction(stack, "Other", model=model).add_http_api()
+    synthesize(stack)
 
 
 def test_an_answer_that_is_whole_goes_with_an_api(new_function: NewFunction, stack: Stack) -> None:

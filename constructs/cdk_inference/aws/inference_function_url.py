@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import jsii
-from aws_cdk import CfnOutput
+from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_inference.aws.api_auth import ApiAuth
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from cdk_inference.aws.addressable_function import AddressableFunction
     from cdk_inference.aws.inference_function import InferenceFunction
+    from constructs import IConstruct
 
 _STREAMED: Final = "RESPONSE_STREAM"
-_APIS: Final = ("HttpApi", "RestApi")
+_API_GATEWAY: Final = "apigateway.amazonaws.com"
 
 
 class InferenceFunctionUrl(Construct):
@@ -143,12 +144,24 @@ class _OnlyUrl:
         self._function = function
 
     def validate(self) -> list[str]:
+        if not self._is_behind_an_api():
+            return []
         return [
             "the function has a URL that streams, and an API; API Gateway cannot read a stream that"
             " is not its own; give the URL InvokeMode.BUFFERED, or the API a function of its own"
-            for api in _APIS
-            if self._function.node.try_find_child(api) is not None
         ]
+
+    def _is_behind_an_api(self) -> bool:
+        app = self._function.node.root
+        return any(self._lets_an_api_call(construct) for construct in app.node.find_all())
+
+    def _lets_an_api_call(self, construct: IConstruct) -> bool:
+        """Whether it is API Gateway's permission to call the alias."""
+        if not isinstance(construct, lambda_.CfnPermission) or construct.principal != _API_GATEWAY:
+            return False
+        names = [construct.function_name, self._function.alias.function_arn]
+        called, alias = Stack.of(construct).resolve(names)
+        return bool(called == alias)
 
 
 def _check_auth(auth: ApiAuth, problems: Problems) -> None:
