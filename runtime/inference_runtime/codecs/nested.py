@@ -198,7 +198,7 @@ def _unpack(tensor: Tensor) -> list[Any]:
         singles = array("I", [half << 16 for half in tensor.buffer.cast("H")])
         return memoryview(singles).cast("B").cast("f").tolist()
     view: Any = tensor.buffer
-    return list(view.cast(datatype.typecode))
+    return view.cast(datatype.typecode).tolist()  # type: ignore[no-any-return]
 
 
 def _spell(element: float, non_finite: str) -> str | None:

@@ -135,10 +135,8 @@ def decode_object(value: Json, signature: Signature, binary: ReadableBuffer = b"
         reader.read(_object(item, "an input"))
     reader.check_all_read()
     default = _optional(parameters, "binary_data_output", bool, "parameters") or False
-    outputs = [
-        _requested(_object(item, "an output"), default)
-        for item in _optional(request, "outputs", list, "the request") or []
-    ]
+    asked = _optional(request, "outputs", list, "the request")
+    outputs = [_requested(_object(item, "an output"), default) for item in asked] if asked else []
     _check_unique([output.name for output in outputs], "output")
     return InferRequest(id_, reader.tensors, outputs, binary=default)
 
@@ -179,19 +177,20 @@ class _Reader:
         name = _required(item, "name", str, "an input")
         if name in self.tensors:
             raise InvalidInput(f"input {name!r} is given twice")
-        where = f"input {name!r}"
-        datatype = _datatype(_required(item, "datatype", str, where), name)
-        shape = _shape(_required(item, "shape", list, where), name)
-        parameters = _parameters(item, where)
-        size = _optional(parameters, "binary_data_size", int, where)
-        if ("data" in item) == (size is not None):
-            raise MalformedBody(f"{where} must have one of 'data' and 'binary_data_size'")
-        self._check_declared(name, datatype)
-        if size is not None:
-            self.tensors[name] = _raw_tensor(self._take(size, name), datatype, shape, name)
-        else:
+        datatype = _datatype(_of_input(item, "datatype", str, name), name)
+        shape = _shape(_of_input(item, "shape", list, name), name)
+        parameters = _optional(item, "parameters", dict, "an input")
+        size = encoding = None
+        if parameters:
+            size = _optional(parameters, "binary_data_size", int, f"input {name!r}")
             encoding = parameters.get("content_type")
+        if ("data" in item) == (size is not None):
+            raise MalformedBody(f"input {name!r} must have one of 'data' and 'binary_data_size'")
+        self._check_declared(name, datatype)
+        if size is None:
             self.tensors[name] = _json_tensor(item["data"], datatype, shape, name, encoding)
+        else:
+            self.tensors[name] = _raw_tensor(self._take(size, name), datatype, shape, name)
 
     def check_all_read(self) -> None:
         left = len(self._binary) - self._position
@@ -338,11 +337,12 @@ def _header_length(text: str, body_length: int) -> int:
 
 
 def _datatype(name: str, tensor: str) -> Datatype:
-    if name not in DATATYPES:
+    datatype = DATATYPES.get(name)
+    if datatype is None:
         raise InvalidInput(
             f"input {tensor!r} has datatype {name!r}; there is {', '.join(DATATYPES)}"
         )
-    return DATATYPES[name]
+    return datatype
 
 
 def _shape(sizes: list[Json], name: str) -> list[int]:
@@ -396,6 +396,11 @@ def _required(members: Members, key: str, kind: type, where: str) -> Any:
     if type(value) is not kind and _optional(members, key, kind, where) is None:
         raise MalformedBody(f"{where} has no {key!r}")
     return value
+
+
+def _of_input(item: Members, key: str, kind: type, name: str) -> Any:
+    value = item.get(key)
+    return value if type(value) is kind else _required(item, key, kind, f"input {name!r}")
 
 
 def _optional(members: Members, key: str, kind: type, where: str) -> Any:
