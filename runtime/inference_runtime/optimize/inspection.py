@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 from rich.table import Table
 
 from inference_runtime.engine.options import DEFAULT_OPTIONS
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from inference_runtime.optimize.arrays import Array
     from inference_runtime.optimize.measure import Outcome
     from inference_runtime.signature import Signature, TensorSpec
 
@@ -90,7 +92,7 @@ def inspect_model(path: str) -> Inspection:
 def example_requests(signature: Signature) -> dict[str, dict[str, Any]]:
     """A request of one row in each form that the runtime reads, by the form's name."""
     request = sample_files.made_up(signature).requests[0]
-    lists = {name: array.tolist() for name, array in request.items()}
+    lists = {name: _list(array) for name, array in request.items()}
     if len(lists) == 1:
         (rows,) = lists.values()
         batched = sample_files.takes_batches(signature)
@@ -102,7 +104,7 @@ def example_requests(signature: Signature) -> dict[str, dict[str, Any]]:
             "name": name,
             "shape": list(array.shape),
             "datatype": signature.inputs[name].datatype.name,
-            "data": array.ravel().tolist(),
+            "data": _list(array.ravel()),
         }
         for name, array in request.items()
     ]
@@ -119,7 +121,15 @@ def show(inspection: Inspection, console: Console) -> None:
     for form, request in example_requests(signature).items():
         text = _shortened(json.dumps(request))
         console.print(f"A request in the {form}, with made-up values:", style="bold")
-        console.print(text, "\n", soft_wrap=True, markup=False, highlight=False)
+        console.print(f"{text}\n", soft_wrap=True, markup=False, highlight=False)
+
+
+def _list(array: Array) -> list[Any]:
+    """The elements as JSON takes them, with no more digits than their type has."""
+    if array.dtype.kind not in "biuO":
+        short = [float(str(element)) for element in array.ravel()]
+        array = np.array(short, object).reshape(array.shape)
+    return array.tolist()  # type: ignore[no-any-return]
 
 
 def _run_once(path: str, signature: Signature) -> Outcome:

@@ -47,6 +47,12 @@ def test_the_example_requests_are_answered(make: object, tmp_path: Path) -> None
         assert reply.status == 200, (form, reply.body)
 
 
+def test_example_numbers_have_the_digits_of_their_type(digits: Path) -> None:
+    request = example_requests(inspect_model(str(digits / "digits.onnx")).signature)
+    assert request["simple form"]["features"][:3] == [0.0, 0.62, 0.98]
+    assert request["Open Inference Protocol"]["inputs"][0]["data"][:3] == [0.0, 0.62, 0.98]
+
+
 def test_external_data_and_operators_of_other_domains_are_counted(tmp_path: Path) -> None:
     found = inspect_model(onnx_models.save(onnx_models.zipmap_classifier(), tmp_path / "m.onnx"))
     assert found.operators["ai.onnx.ml.ZipMap"] == 1
