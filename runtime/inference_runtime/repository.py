@@ -9,7 +9,7 @@ from __future__ import annotations
 from threading import Lock
 from time import monotonic
 
-from inference_runtime.errors import InferenceError, ModelNotLoaded, NotFound, NotReady
+from inference_runtime.errors import ModelNotLoaded, NotFound, NotReady
 from inference_runtime.statistics import Statistics
 
 TYPE_CHECKING = False
@@ -109,7 +109,7 @@ class Entry:
         self.used_at = monotonic()
         try:
             self.service = self._load(self)
-        except InferenceError as error:
+        except Exception as error:  # whatever it is, the entry must not stay in ``LOADING``
             self.state, self.reason = UNAVAILABLE, str(error)
             self.size = 0
             raise

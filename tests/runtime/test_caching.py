@@ -128,6 +128,19 @@ def test_a_store_that_fails_fails_no_request(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.count('"detail":"ConnectionError: gone"') == 2
 
 
+@pytest.mark.parametrize("kept", [b"", b"\x05\0\0\0[1]", b"\x02\0\0\0[}", bytes(100)])
+def test_what_is_no_answer_in_the_store_fails_no_request(
+    kept: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Foreign(MemoryStore):
+        def get(self, key: str) -> bytes | None:
+            return kept
+
+    engine = CachingEngine(Counting(), Foreign(1000), "")
+    assert engine.run({"x": ROW}, ["y"])["y"].shape == (1, 2)
+    assert "response cache failed" in capsys.readouterr().out
+
+
 # Stores
 
 

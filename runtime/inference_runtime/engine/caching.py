@@ -57,14 +57,15 @@ class CachingEngine:
         key = _key(self._model, inputs, outputs)
         known = self._get(key)
         if known is not None:
-            return decode(known)
+            return known
         answer = self._engine.run(inputs, outputs, cancellation)
         self._put(key, encode(answer))
         return answer
 
-    def _get(self, key: str) -> bytes | None:
+    def _get(self, key: str) -> dict[str, Tensor] | None:
         try:
-            return self._store.get(key)
+            known = self._store.get(key)
+            return None if known is None else decode(known)
         except Exception as error:
             _log_failure(error)
             return None

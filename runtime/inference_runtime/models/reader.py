@@ -198,17 +198,17 @@ class Reader:
         Raises:
             ModelNotLoaded: it failed too often.
         """
-        for number in range(1, ATTEMPTS):
+        failures = 0
+        while True:
             try:
                 return attempt()
             except Untrusted as error:
                 raise ModelNotLoaded(f"{uri}: its server is not trusted: {error}") from error
-            except (Busy, OSError):
-                pause(_delay(number))
-        try:
-            return attempt()
-        except (Busy, OSError) as error:
-            raise self._unreachable(uri, error) from error
+            except (Busy, OSError) as error:
+                failures += 1
+                if failures == ATTEMPTS:
+                    raise self._unreachable(uri, error) from error
+            pause(_delay(failures))
 
     def take(self) -> Connection:
         """A connection that nobody uses, or a new one."""

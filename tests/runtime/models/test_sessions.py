@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from inference_runtime.dataplane import DataPlane
 from inference_runtime.errors import ModelNotLoaded, NotReady
-from inference_runtime.repository import READY, UNAVAILABLE
+from inference_runtime.repository import READY, UNAVAILABLE, Entry
+from inference_runtime.service import InferenceService
 from inference_runtime.serving import start
 from inference_runtime.settings import Settings
 
@@ -119,6 +120,16 @@ def test_a_model_larger_than_the_limit_is_refused_and_evicts_nobody(repository: 
 def test_a_default_model_larger_than_the_limit_does_not_start(repository: Path) -> None:
     with pytest.raises(ModelNotLoaded, match="INFERENCE_MEMORY_CACHE_BYTES"):
         serve(repository, models=0.5)
+
+
+def test_whatever_a_load_raises_the_model_is_unavailable_and_says_why() -> None:
+    def load(_entry: Entry) -> InferenceService:
+        raise PermissionError("not yours")
+
+    entry = Entry("m", "1", load)
+    with pytest.raises(PermissionError):
+        entry.load()
+    assert (entry.state, entry.reason) == (UNAVAILABLE, "not yours")
 
 
 def test_an_unloaded_model_stays_unloaded(repository: Path) -> None:
