@@ -6,7 +6,7 @@ from collections import deque
 from threading import Condition, Event, Lock, Thread
 
 from inference_runtime.models.part import Part, not_stored
-from inference_runtime.models.reader import Busy
+from inference_runtime.models.store import Busy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

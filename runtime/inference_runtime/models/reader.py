@@ -10,6 +10,7 @@ from time import sleep
 
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models.http_client import Connection, Untrusted
+from inference_runtime.models.store import BUSY_STATUSES, Busy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,12 +30,7 @@ ATTEMPTS: Final = 5
 _FIRST_DELAY_SECONDS = 0.1
 _MAX_FOLLOWS = 5
 _MAX_ERROR_BYTES = 64 << 10
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _MAX_OBJECT_BYTES = 16 << 20  # of a manifest, or of a page of names
-
-
-class Busy(Exception):
-    """The server asks for patience, or broke off: worth another try."""
 
 
 class NotThere(ModelNotLoaded):
@@ -253,7 +249,7 @@ class Reader:
             reason = _reason(answer)
             if not self._store.follow(name, answer.status, answer.headers):
                 break
-        if answer.status in _BUSY:
+        if answer.status in BUSY_STATUSES:
             raise Busy(f"the server answers {reason}")
         raise _refused(self._store.uri + name, answer.status, reason, self._store.access)
 
