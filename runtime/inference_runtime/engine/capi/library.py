@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 # Minor versions of onnxruntime 1.x that the tests of this engine have passed with. Version 1.N has
 # the API version N, and keeps those before it.
-TESTED_MINORS: Final = range(26, 32)
+TESTED_MINORS: Final = range(26, 33)
 
 # OrtErrorCode by number, under the names of the Python package's exceptions.
 _ERROR_NAMES = (
