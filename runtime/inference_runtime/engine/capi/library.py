@@ -74,6 +74,7 @@ _SHORT: dict[str, tuple[int, tuple[Any, ...]]] = {
     "SessionGetModelMetadata": (111, (_P, _P)),
     "ModelMetadataLookupCustomMetadataMap": (116, (_P, _P, c_char_p, _P)),
     "CastTypeInfoToTensorInfo": (55, (_P, _P)),
+    "GetOnnxTypeFromTypeInfo": (56, (_P, _P)),
     "GetTensorElementType": (60, (_P, _P)),
     "GetDimensionsCount": (61, (_P, _P)),
     "GetDimensions": (62, (_P, _P, c_size_t)),

@@ -44,6 +44,7 @@ _ELEMENT_TYPES = {
 }  # fmt: skip
 _ELEMENT_TYPE_NUMBERS = {name: number for number, name in _ELEMENT_TYPES.items()}
 
+_DENSE_TENSOR = 1  # ONNXType
 _DISABLE_ALL, _ENABLE_ALL = 0, 99  # GraphOptimizationLevel
 # The session takes graph and weights from where the file is mapped, instead of copying both.
 _MAPPED_CONFIG = {
@@ -228,9 +229,10 @@ def _specs(
 
 
 def _spec(library: Library, name: str, type_info: Handle, optional: bool) -> TensorSpec:
-    # Owned by `type_info`; none where the value is no tensor.
+    # Owned by `type_info`; none where the value is neither a dense nor a sparse tensor.
     info = library.get(c_void_p, library.CastTypeInfoToTensorInfo, type_info)
-    number = info and library.get(c_int, library.GetTensorElementType, info)
+    is_dense = library.get(c_int, library.GetOnnxTypeFromTypeInfo, type_info) == _DENSE_TENSOR
+    number = library.get(c_int, library.GetTensorElementType, info) if is_dense else None
     if number not in _ELEMENT_TYPES:
         raise NeedsStockEngine(f"{name!r} is no tensor of numbers or booleans")
     datatype = DATATYPES[_ELEMENT_TYPES[number]]
