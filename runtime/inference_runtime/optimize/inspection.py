@@ -12,7 +12,7 @@ import numpy as np
 from rich.table import Table
 
 from inference_runtime.engine.options import DEFAULT_OPTIONS
-from inference_runtime.manifest import MANIFEST_FILE, Mismatch, check_files
+from inference_runtime.manifest import MANIFEST_FILE, Mismatch, check_files, read_promise
 from inference_runtime.optimize import model_file, units
 from inference_runtime.optimize import samples as sample_files
 from inference_runtime.optimize.measure import Effort, Subject, measure
@@ -45,6 +45,8 @@ class Inspection:
         metadata: the file's properties, class labels among them.
         outcome: of loading it and running it once on made-up input, in a process of its own.
         manifest: what is wrong with the manifest beside it; empty if nothing; ``None`` without one.
+        serves: the file that serves here, and why the original where it does; empty without a
+            manifest that is whole.
     """
 
     path: str
@@ -58,6 +60,7 @@ class Inspection:
     metadata: dict[str, str]
     outcome: Outcome
     manifest: str | None
+    serves: str
 
 
 def inspect_model(path: str) -> Inspection:
@@ -73,7 +76,8 @@ def inspect_model(path: str) -> Inspection:
     """
     model = model_file.read(path, weights=False)
     signature = model_file.signature(model)
-    folder = os.path.dirname(path)
+    folder, name = os.path.split(path)
+    problem = _manifest_problem(folder)
     return Inspection(
         path=path,
         signature=signature,
@@ -85,7 +89,8 @@ def inspect_model(path: str) -> Inspection:
         operators=Counter(_operator(node.domain, node.op_type) for node in model.graph.node),
         metadata=model_file.metadata(model),
         outcome=_run_once(path, signature),
-        manifest=_manifest_problem(folder),
+        manifest=problem,
+        serves=_serves(folder, name) if problem == "" else "",
     )
 
 
@@ -154,6 +159,17 @@ def _manifest_problem(folder: str) -> str | None:
     return ""
 
 
+def _serves(folder: str, name: str) -> str:
+    """What ``manifest.served`` does here with a manifest whose files are all right."""
+    with open(os.path.join(folder, MANIFEST_FILE), "rb") as file:
+        text = file.read()
+    try:
+        promise = read_promise(text, name, on_cpu=True)
+    except Mismatch as mismatch:
+        return f"{name}: {mismatch}"
+    return f"{name}: the manifest is of another model" if promise is None else promise.file
+
+
 def _facts(inspection: Inspection) -> Table:
     timing = inspection.outcome.timing
     table = Table(box=None, show_header=False)
@@ -177,6 +193,8 @@ def _facts(inspection: Inspection) -> Table:
         table.add_row("engine", timing.engine)
     if inspection.manifest is not None:
         table.add_row(MANIFEST_FILE, inspection.manifest or "every file is the one it was made for")
+    if inspection.serves:
+        table.add_row("serves here", inspection.serves)
     return table
 
 

@@ -80,7 +80,17 @@ def test_the_manifest_s_files_are_checked_as_a_whole(
     model = str(output / "model.onnx")
     assert inspect_model(model).manifest == ""
     assert main(["inspect", model]) == 0
-    assert "every file is the one it was made for" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    served = json.loads((output / "manifest.json").read_text())["served"]["file"]
+    assert "every file is the one it was made for" in shown
+    assert f"serves here {served}" in shown
+
+    document = json.loads((output / "manifest.json").read_text()) | {"onnxruntime": "1.2.3"}
+    (output / "manifest.json").write_text(json.dumps(document))
+    assert inspect_model(model).manifest == ""
+    assert inspect_model(model).serves.startswith(
+        "model.onnx: it was optimised with onnxruntime 1.2.3, and this is "
+    )
 
     data = output / "model.onnx.data"
     content = bytearray(data.read_bytes())
