@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -162,6 +163,25 @@ def test_a_second_run_replaces_the_first(tmp_path: Path, digits: Path) -> None:
     for name in ("slim", "graph"):
         assert optimize(digits / "digits.onnx", "-o", output, "--candidates", name) == 0
     assert {c["name"] for c in document(output)["candidates"]} == {"original", "graph"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_interrupt_while_it_is_replaced_keeps_the_first(
+    tmp_path: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, rename, interrupts = str(tmp_path / "out"), os.rename, [KeyboardInterrupt()]
+    arguments = (digits / "digits.onnx", "-o", output, "--candidates", "slim")
+    assert optimize(*arguments) == 0
+    first = document(Path(output))
+
+    def interrupted(source: str, target: str) -> None:
+        rename(source, target)
+        if source == output and interrupts:
+            raise interrupts.pop()
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    assert optimize(*arguments) == 130
+    assert document(Path(output)) == first
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
