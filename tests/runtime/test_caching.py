@@ -9,6 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 from cdk_inference.local import emulator
 from fakeredis import TcpFakeServer
 from hypothesis import given
@@ -195,7 +196,14 @@ def check(store: Store) -> None:
 
 
 def test_redis_keeps_answers(redis_url: str) -> None:
-    check(create_store(settings(INFERENCE_RESPONSE_CACHE=redis_url, MODEL_SHA256=SHA256)))
+    store = create_store(
+        settings(
+            INFERENCE_RESPONSE_CACHE=redis_url, MODEL_SHA256=SHA256,
+            INFERENCE_RESPONSE_CACHE_SECONDS="60",
+        )
+    )  # fmt: skip
+    check(store)
+    assert 0 < redis.Redis.from_url(redis_url).ttl("key") <= 60
 
 
 def test_a_redis_that_is_not_there_fails_no_request() -> None:

@@ -52,6 +52,16 @@ def test_ranges_make_the_same_file(
     assert cached_files(cache) == ["m.onnx"]
 
 
+def test_each_later_range_is_asked_for_of_the_same_content(
+    model: bytes, fetch: Fetch, server: ObjectServer
+) -> None:
+    fetch()
+    first, *later = server.requests_for(NAME)
+    etag = f'"{sha256(model).hexdigest()[:16]}"'
+    assert "if-match" not in first.headers
+    assert [request.headers.get("if-match") for request in later] == [etag] * 9
+
+
 def test_an_unchanged_object_is_asked_for_and_not_fetched_again(
     model: bytes, fetch: Fetch, server: ObjectServer
 ) -> None:
@@ -150,8 +160,11 @@ def test_an_object_without_ranges_starts_over(
     model: bytes, fetch: Fetch, server: ObjectServer
 ) -> None:
     faults = [Fault(whole=True, cut=90_000)]
-    server.fault = lambda _: faults.pop() if faults else Fault(whole=True)
+    server.fault = lambda request: (
+        faults.pop() if faults and request.path == f"/{NAME}" else Fault(whole=True)
+    )
     assert content(fetch().path) == model
+    assert len(server.requests_for(NAME)) == 2
 
 
 # What does not pass
