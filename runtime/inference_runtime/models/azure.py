@@ -73,7 +73,7 @@ class AzureStore:
         names = [name.removeprefix(self._folder) for name in texts(body, "Name")]
         return names, "".join(texts(body, "NextMarker"))
 
-    def follow(self, _name: str, _status: int, _headers: Mapping[str, str]) -> bool:
+    def follow(self, _name: str, _url: str, _status: int, _headers: Mapping[str, str]) -> bool:
         """See ``Store``."""
         return False
 

@@ -75,7 +75,7 @@ class GcsStore:
         names = [item["name"].removeprefix(self._folder) for item in page.get("items", ())]
         return names, page.get("nextPageToken", "")
 
-    def follow(self, _name: str, _status: int, _headers: Mapping[str, str]) -> bool:
+    def follow(self, _name: str, _url: str, _status: int, _headers: Mapping[str, str]) -> bool:
         """See ``Store``."""
         return False
 

@@ -243,11 +243,12 @@ class Reader:
 
     def _get(self, connection: Connection, name: str, request: Callable[[], Request]) -> Answer:
         for _ in range(_MAX_FOLLOWS):
-            answer = connection.send(request())
+            asked = request()
+            answer = connection.send(asked)
             if answer.status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
                 return answer
             reason = _reason(answer)
-            if not self._store.follow(name, answer.status, answer.headers):
+            if not self._store.follow(name, asked.url, answer.status, answer.headers):
                 break
         if answer.status in BUSY_STATUSES:
             raise Busy(f"the server answers {reason}")

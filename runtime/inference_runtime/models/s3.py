@@ -61,7 +61,7 @@ class S3Store:
         marker = "".join(texts(body, "NextContinuationToken"))
         return [key.removeprefix(self._folder) for key in keys], marker
 
-    def follow(self, _name: str, _status: int, headers: Mapping[str, str]) -> bool:
+    def follow(self, _name: str, _url: str, _status: int, headers: Mapping[str, str]) -> bool:
         """See ``Store``: a bucket in another region tells which."""
         region = headers.get("x-amz-bucket-region", self._region)
         moved = region != self._region

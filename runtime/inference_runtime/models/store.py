@@ -30,8 +30,15 @@ if TYPE_CHECKING:
                 Busy: there are none for the moment.
             """
 
-        def follow(self, name: str, status: int, headers: Mapping[str, str], /) -> bool:
-            """Whether this answer points elsewhere, and ``request`` from now on goes there."""
+        def follow(self, name: str, url: str, status: int, headers: Mapping[str, str], /) -> bool:
+            """Whether this answer points elsewhere, and ``request`` from now on goes there.
+
+            Args:
+                name: the object's path in the folder.
+                url: that was asked.
+                status: of the answer.
+                headers: of the answer, by lower-case name.
+            """
 
         def list_request(self, marker: str, /) -> Request:
             """A ``GET`` of a page of the names of all objects in the folder.

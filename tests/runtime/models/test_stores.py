@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 from cdk_inference.local import running
 from inference_runtime.errors import ModelNotLoaded
-from inference_runtime.models import FoundModel, find_models, gcs
+from inference_runtime.models import FoundModel, find_models, gcs, https
 from inference_runtime.models.azure import AzureStore
 from inference_runtime.models.gcs import GcsStore
 from inference_runtime.models.remote import open_store
@@ -95,9 +97,9 @@ def test_s3_keys_are_encoded_and_the_token_goes_along() -> None:
 
 def test_a_bucket_in_another_region_is_found_there() -> None:
     store = S3Store("bkt", "", platform())
-    assert store.follow("k", 301, {"x-amz-bucket-region": "ap-south-1"})
+    assert store.follow("k", "", 301, {"x-amz-bucket-region": "ap-south-1"})
     assert store.request("k", {}).url == "https://bkt.s3.ap-south-1.amazonaws.com/k"
-    assert not store.follow("k", 403, {"x-amz-bucket-region": "ap-south-1"})
+    assert not store.follow("k", "", 403, {"x-amz-bucket-region": "ap-south-1"})
 
 
 @pytest.fixture(scope="module")
@@ -405,6 +407,37 @@ def test_redirects_are_followed(server: ObjectServer, cache: Path, small_ranges:
     (model,) = find_models(settings(f"{server.url}/m.onnx", INFERENCE_CACHE_DIR=str(cache)))
     assert Path(model.fetch().path).read_bytes() == content
     assert [request.path for request in server.requests].count("/m.onnx") == 1
+
+
+def test_a_redirect_whose_target_has_run_out_is_followed_anew(
+    server: ObjectServer, cache: Path, small_ranges: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(https, "_FRESH_SECONDS", 0)
+    server.objects["signed"] = content = padded(12 * small_ranges)
+    signatures = count()
+    asked: Counter[str] = Counter()
+
+    def rule(request: Request) -> Fault | None:
+        if request.path == "/m.onnx":
+            return Fault(status=302, headers={"Location": f"/signed?n={next(signatures)}"})
+        asked[request.path] += 1
+        return Fault(status=403) if asked[request.path] > 4 else None
+
+    server.fault = rule
+    environ = {"INFERENCE_CACHE_DIR": str(cache), "INFERENCE_FETCH_CONNECTIONS": "2"}
+    (model,) = find_models(settings(f"{server.url}/m.onnx", **environ))
+    assert Path(model.fetch().path).read_bytes() == content
+    assert next(signatures) >= 3
+
+
+def test_a_redirect_whose_target_refuses_at_once_is_refused(
+    server: ObjectServer, cache: Path
+) -> None:
+    server.fault = lambda request: (
+        Fault(status=403) if request.path == "/x" else Fault(status=302, headers={"Location": "/x"})
+    )
+    message = refused(f"{server.url}/m.onnx", INFERENCE_CACHE_DIR=str(cache))
+    assert "/m.onnx is refused (403 Forbidden)" in message
 
 
 def test_a_redirect_loop_ends(server: ObjectServer, cache: Path) -> None:
