@@ -1,13 +1,15 @@
 """The app of this repository: the digits model, in a reference stack for each capability.
 
 It synthesizes both clouds, each where its command line looks: CloudFormation in cdk.out, Terraform
-in cdktf.out.
+in cdktf.out. What cdk-nag and the readiness checklist have against the stacks for AWS fails it.
 """
 
 import os
 
 import aws_cdk as cdk
 import cdktn
+from cdk_inference import ReadinessChecks
+from cdk_nag import AwsSolutionsChecks
 
 from stacks.apis import MultiModelRestStack, MultiModelStack, RestApiStack, UserPoolApiStack
 from stacks.budgeted import BudgetedStack
@@ -26,6 +28,7 @@ from stacks.releases import ABRoutingStack, GradualReleaseStack
 from stacks.warm import KeepWarmStack, ProvisionedStack, SnapStartStack
 
 aws = cdk.App(outdir=os.environ.get("CDK_OUTDIR", "cdk.out"))
+cdk.Validations.of(aws).add_plugins(AwsSolutionsChecks(aws), ReadinessChecks())
 for stack in (
     DigitsStack,
     FunctionUrlStack,

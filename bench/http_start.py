@@ -1,8 +1,7 @@
 """From the start of a server's process to its first prediction over HTTP, on four models.
 
 Ours serves what ``inference-runtime optimize`` made of each model without changing its answers, the
-others the model itself with onnxruntime's defaults: what their tutorials say. The profile cold is
-what the runtime itself takes on AWS Lambda; elsewhere it is a setting.
+others the model itself with onnxruntime's defaults: what their tutorials say.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from bench.cold_start import MODELS
 from bench.report import Chart, Section, Table
 from bench.requests import request_body
 
-SERVERS = (peers.TEXTBOOK, peers.FASTAPI, peers.OURS_SIMPLE, peers.OURS_COLD)
+SERVERS = (peers.TEXTBOOK, peers.FASTAPI, peers.OURS_SIMPLE)
 ROUNDS = 7
 
 
@@ -24,7 +23,7 @@ def measure() -> Section:
     for model, title in MODELS.items():
         seconds = _measure(model)
         tables.append(_table(title, seconds))
-        ratios[title] = round(seconds[peers.OURS_COLD.name] / seconds[peers.TEXTBOOK.name], 3)
+        ratios[title] = round(seconds[peers.OURS_SIMPLE.name] / seconds[peers.TEXTBOOK.name], 3)
     chart = Chart("Process start to the first HTTP 200", "of the textbook server's time", ratios)
     return Section("Cold start over HTTP", tables, [chart])
 

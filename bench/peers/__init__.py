@@ -36,7 +36,6 @@ class Peer:
         command: below its environment's ``bin``; ``{port}`` is replaced.
         path: where it answers predictions.
         python: the interpreter that it needs.
-        profile: ours alone: how it loads the model.
     """
 
     name: str
@@ -44,12 +43,10 @@ class Peer:
     command: str
     path: str
     python: str = "3.11"
-    profile: str = "auto"
 
 
 OURS = Peer("ours (Open Inference Protocol)", "", "", OPEN_INFERENCE)
 OURS_SIMPLE = Peer("ours (simple form)", "", "", SIMPLE)
-OURS_COLD = Peer("ours, INFERENCE_PROFILE=cold", "", "", SIMPLE, profile="cold")
 TEXTBOOK = Peer(
     "textbook (Flask, gunicorn)", "textbook",
     "gunicorn -w 1 --threads 8 -b 127.0.0.1:{port} serve:app", SIMPLE,
@@ -92,7 +89,7 @@ def running(
     """
     port = _free_port()
     command = _command(peer, port)
-    environ = {**os.environ, "MODEL": str(model), "PORT": str(port), **_our_environ(peer, model)}
+    environ = {**os.environ, "MODEL": str(model), "PORT": str(port), **_our_environ(model)}
     if peer.folder:  # Triton's Python backend loads the interpreter as a library
         environ["LD_LIBRARY_PATH"] = str(
             (_environment(peer) / "bin/python").resolve().parents[1] / "lib"
@@ -121,9 +118,9 @@ def _command(peer: Peer, port: int) -> list[str]:
     return [str(_environment(peer) / "bin" / executable), *arguments]
 
 
-def _our_environ(peer: Peer, model: Path) -> dict[str, str]:
+def _our_environ(model: Path) -> dict[str, str]:
     return {
-        "INFERENCE_PROFILE": peer.profile,
+        "K_SERVICE": "bench",  # as on Cloud Run
         "MODEL_URI": str(model),
         "MODEL_NAME": "digits",
         "INFERENCE_REQUEST_LOG": "errors",  # as every peer's access log is off

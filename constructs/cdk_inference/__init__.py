@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from cdk_inference.aws.efs_model_loader import EfsModelLoader
     from cdk_inference.aws.efs_model_store import EfsModelStore
     from cdk_inference.aws.gradual_release import GradualRelease
+    from cdk_inference.aws.imported_inference_api import (
+        ImportedInferenceApi,
+        ImportedMultiModelApi,
+    )
+    from cdk_inference.aws.imported_inference_function_url import ImportedInferenceFunctionUrl
     from cdk_inference.aws.inference_alarm import AlarmOn, InferenceAlarm
     from cdk_inference.aws.inference_budget import CostTag, InferenceBudget
     from cdk_inference.aws.inference_function import InferenceFunction
@@ -63,6 +68,9 @@ __all__ = [
     "EfsModelStore",
     "FunctionFacts",
     "GradualRelease",
+    "ImportedInferenceApi",
+    "ImportedInferenceFunctionUrl",
+    "ImportedMultiModelApi",
     "InferenceAlarm",
     "InferenceBudget",
     "InferenceFunction",
@@ -107,6 +115,9 @@ _HOMES = {
     "EfsModelStore": "aws.efs_model_store",
     "FunctionFacts": "aws.monitored_function",
     "GradualRelease": "aws.gradual_release",
+    "ImportedInferenceApi": "aws.imported_inference_api",
+    "ImportedInferenceFunctionUrl": "aws.imported_inference_function_url",
+    "ImportedMultiModelApi": "aws.imported_inference_api",
     "InferenceAlarm": "aws.inference_alarm",
     "InferenceBudget": "aws.inference_budget",
     "InferenceFunction": "aws.inference_function",

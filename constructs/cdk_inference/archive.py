@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from hashlib import sha256
+from functools import cache
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -30,10 +31,21 @@ class Archive:
     path: Path
 
     @property
+    def sha256(self) -> str:
+        """Of its bytes, in hex."""
+        return _sha256(self.path)
+
+    @property
     def unzipped_bytes(self) -> int:
         """What its files take up once unpacked."""
         with ZipFile(self.path) as archive:
             return sum(entry.file_size for entry in archive.infolist())
+
+
+@cache  # many functions share an archive, and none changes
+def _sha256(path: Path) -> str:
+    with path.open("rb") as content:
+        return file_digest(content, "sha256").hexdigest()
 
 
 def write_zip(path: Path, files: Mapping[str, Path], *, executable: bool = False) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -31,21 +34,22 @@ class GpuLimits:
         accelerator: the platform's name of it.
         cpu: the fewest vCPUs of an instance with one.
         memory_gib: the least memory of an instance with one.
-        most_cpu: the most vCPUs; ``None`` where Google names no limit.
-        most_memory_gib: the most memory, likewise.
+        sizes: the vCPUs that it may have, and the least and the most memory in GiB that go with
+            them; ``None`` where Google names the least of each only.
         regions: where Cloud Run has it; with ``by_invitation``, all of them.
         by_invitation: regions that need Google's consent first.
         cuda: the major version of CUDA that its driver has.
+        is_preview: whether Google has it in preview: what uses it must say ``CLOUD_RUN_PREVIEW``.
     """
 
     accelerator: str
     cpu: int
     memory_gib: int
-    most_cpu: int | None
-    most_memory_gib: int | None
+    sizes: Mapping[int, tuple[int, int]] | None
     regions: tuple[str, ...]
     by_invitation: tuple[str, ...]
     cuda: int
+    is_preview: bool
 
 
 # AWS Lambda. MB here are MiB, as Lambda counts them.
@@ -163,6 +167,10 @@ CLOUD_RUN_STARTUP_SECONDS: Final = 240
 # https://cloud.google.com/run/docs/configuring/services/ephemeral-disk
 CLOUD_RUN_DISK_MIB: Final = 10_000_000_000 // 2**20
 
+# The launch stage of what uses a feature in preview: Cloud Run refuses it without.
+# https://cloud.google.com/run/docs/troubleshooting#launch-stage-validation
+CLOUD_RUN_PREVIEW: Final = "BETA"
+
 # Cloud Run jobs: https://cloud.google.com/run/quotas,
 # https://cloud.google.com/run/docs/configuring/task-timeout
 CLOUD_RUN_TASKS: Final = Limit(1, 10_000, "tasks", "Cloud Run")
@@ -171,25 +179,26 @@ CLOUD_RUN_TASK_TIMEOUT: Final = Limit(1, 7 * 86_400, "seconds", "Cloud Run")
 CLOUD_RUN_GPU_TASK_TIMEOUT: Final = Limit(1, 3_600, "seconds", "Cloud Run with a GPU")
 
 # https://cloud.google.com/run/docs/configuring/services/gpu
+# But for its least memory, an instance with an L4 is one like all others.
 CLOUD_RUN_L4: Final = GpuLimits(
     "nvidia-l4",
     cpu=4,
     memory_gib=16,
-    most_cpu=8,
-    most_memory_gib=32,
+    sizes={cpu: (16, most) for cpu, (_, most) in CLOUD_RUN_CPU_MEMORY_GIB.items() if most >= 16},
     regions=("asia-southeast1", "europe-west1", "europe-west4", "us-east4"),
     by_invitation=("asia-south1", "us-central1"),
     cuda=12,
+    is_preview=False,
 )
 CLOUD_RUN_RTX_PRO_6000: Final = GpuLimits(
     "nvidia-rtx-pro-6000",
     cpu=20,
     memory_gib=80,
-    most_cpu=None,
-    most_memory_gib=None,
+    sizes=None,
     regions=("asia-southeast1", "europe-west4", "us-central1"),
     by_invitation=("asia-south2",),
     cuda=13,
+    is_preview=True,
 )
 
 # Load balancers: https://cloud.google.com/compute/docs/naming-resources,
@@ -222,15 +231,24 @@ GOOGLE_BUDGET_CHANNELS: Final = 5
 # https://cloud.google.com/functions/docs/runtime-support#python
 CLOUD_FUNCTION_PYTHON_VERSIONS: Final = ("3.11", "3.12", "3.13")
 CLOUD_FUNCTION_DEFAULT_PYTHON: Final = "3.13"
-CLOUD_FUNCTION_NAME_LENGTH: Final = 62
+
+# What the functions framework is told of a function, by its build.
+# https://cloud.google.com/functions/docs/configuring/env-var
+CLOUD_FUNCTION_OWN_ENVIRONMENT: Final = frozenset({"FUNCTION_SIGNATURE_TYPE", "FUNCTION_TARGET"})
 GOOGLE_BUCKET_NAME_LENGTH: Final = 63
 GOOGLE_PROJECT_ID_LENGTH: Final = 30
+
+# https://cloud.google.com/resource-manager/docs/labels-overview#requirements
+GOOGLE_LABELS: Final = 64
+GOOGLE_LABEL_LENGTH: Final = 63
 
 # Or none at all: https://cloud.google.com/storage/docs/soft-delete
 CLOUD_STORAGE_SOFT_DELETE_DAYS: Final = Limit(7, 90, "days", "Cloud Storage")
 
-# Set by Cloud Run, for services and for jobs, and refused by it in their own environment.
-# https://cloud.google.com/run/docs/container-contract#env-vars
+# Set by Cloud Run, for services and for jobs, and refused by it in their own environment; and what
+# such names begin with: https://cloud.google.com/run/docs/container-contract#env-vars,
+# https://cloud.google.com/run/docs/configuring/services/environment-variables
+CLOUD_RUN_RESERVED_PREFIX: Final = "X_GOOGLE_"
 CLOUD_RUN_RESERVED_ENVIRONMENT: Final = frozenset(
     {
         "CLOUD_RUN_EXECUTION",

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aws_cdk import Token
+
 from cdk_inference.model import IDENTIFIER
 from cdk_inference.validation import Problems
 
@@ -79,6 +81,8 @@ class StoredModel:
         """
         problems = Problems(path)
         *folders, file = path.split("/")
+        problems.check_known("path", not Token.is_unresolved(path))
+        problems.raise_if_any()  # a token has no folders, which name and version come from
         _check_path(path, problems)
         name = _given_or("name", name, folders[-2:-1], problems)
         version = _given_or("version", version, folders[-1:], problems)
@@ -90,7 +94,7 @@ class StoredModel:
                 allowed="a model has at least 1",
                 remedy="give the size of its files together",
             )
-        if sha256 is not None and not _SHA256.fullmatch(sha256):
+        if sha256 is not None and not _is_digest(sha256):
             problems.add(
                 f"sha256 is {sha256!r}",
                 allowed="a digest has 64 digits of 0 to 9 and a to f",
@@ -98,6 +102,10 @@ class StoredModel:
             )
         problems.raise_if_any()
         return cls(path, (file, *other_files), name, version, size_bytes, sha256)
+
+
+def _is_digest(sha256: str) -> bool:
+    return Token.is_unresolved(sha256) or bool(_SHA256.fullmatch(sha256))
 
 
 def _check_path(path: str, problems: Problems) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import count
 
 from inference_runtime import observers
+from inference_runtime.codecs.open_inference import HEADER_LENGTH
 from inference_runtime.content_encoding import decompress
 from inference_runtime.endpoints.open_inference import OpenInferenceEndpoints
 from inference_runtime.endpoints.simple import SimpleEndpoints
@@ -20,6 +21,7 @@ from inference_runtime.settings import PROVISIONED
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
     from inference_runtime.engine import Cancellation
     from inference_runtime.errors import InferenceError
@@ -28,6 +30,14 @@ if TYPE_CHECKING:
     from inference_runtime.observers import Observer
     from inference_runtime.repository import ModelRepository
     from inference_runtime.settings import Settings
+
+
+# What a page may send, and read of an answer: https://fetch.spec.whatwg.org/#http-cors-protocol
+_ALLOWED_HEADERS: Final = (
+    f"authorization, content-encoding, content-type, {HEADER_LENGTH}, traceparent, x-api-key,"
+    " x-request-id"
+)
+_EXPOSED_HEADERS: Final = f"{HEADER_LENGTH}, retry-after"
 
 
 class DataPlane:
@@ -128,7 +138,8 @@ class DataPlane:
         limit = self.max_request_bytes
         if len(request.body) > limit:
             raise PayloadTooLarge.body(len(request.body), limit)
-        return decompress(request.body, request.headers.get("content-encoding", ""), limit)
+        encoding = request.headers.get("content-encoding")
+        return decompress(request.body, encoding, limit) if encoding else request.body
 
     def _error_body(self, path: str) -> ErrorBody:
         """Each protocol's clients parse their own form of error."""
@@ -136,7 +147,9 @@ class DataPlane:
         return self._open_inference.error_body if is_protocol else self.simple.error_body
 
     def _finish(self, exchange: Exchange) -> Reply:
-        exchange.reply.headers |= self._cors_headers(exchange.request.headers.get("origin"))
+        if self.settings.cors_origins:
+            origin = exchange.request.headers.get("origin")
+            exchange.reply.headers |= self._cors_headers(origin)
         self.observe(exchange)
         return exchange.reply
 
@@ -170,15 +183,14 @@ class DataPlane:
 
     def _cors_headers(self, origin: str | None) -> dict[str, str]:
         allowed = self.settings.cors_origins
-        if not allowed:
-            return {}
         vary = {"vary": "origin"}  # for caches, whether this origin may read the answer or not
         if origin is None or ("*" not in allowed and origin not in allowed):
             return vary
         return {
             "access-control-allow-origin": "*" if "*" in allowed else origin,
             "access-control-allow-methods": "GET, POST, OPTIONS",
-            "access-control-allow-headers": "content-type, authorization, x-api-key",
+            "access-control-allow-headers": _ALLOWED_HEADERS,
+            "access-control-expose-headers": _EXPOSED_HEADERS,
             **vary,
         }
 

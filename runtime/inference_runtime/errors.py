@@ -9,10 +9,16 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Final
+
+# Messages quote what came, which may be a whole body; with every variable at fault in them, those
+# of settings have about as many characters.
+LONGEST_MESSAGE: Final = 10_000
 
 
 class InferenceError(Exception):
-    """A failure with a status. ``str(error)`` is safe to show to the caller.
+    """A failure with a status. ``str(error)`` is safe to show to the caller, and to log: it is
+    Unicode, and not without end.
 
     Attributes:
         status: the HTTP status.
@@ -30,6 +36,12 @@ class InferenceError(Exception):
     code = "INTERNAL"
     retry_after: int | None = None
     allow: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[:LONGEST_MESSAGE]}…"
+        return message.encode(errors="backslashreplace").decode()
 
     @property
     def fault(self) -> str:

@@ -10,6 +10,7 @@ from inference_runtime.telemetry import Stopwatch, log_exception
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Final
 
     from inference_runtime.jsonio import Json
     from inference_runtime.messages import Request
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from inference_runtime.tensor import Tensor
 
     ErrorBody = Callable[[InferenceError, str], Json]
+
+
+# Of a payload that came without HTTP around it, it is all there is.
+_NOT_YET: Final = Reply(200, {}, b"")
 
 
 class Exchange:
@@ -52,7 +57,7 @@ class Exchange:
         if request.received is not None:
             self.watch.lap("queue")
         self.error: InferenceError | None = None
-        self.reply = Reply(200, {}, b"")
+        self.reply = _NOT_YET
         self.error_body = error_body
 
     def answer(self, call: ModelCall) -> Json:

@@ -141,6 +141,10 @@ class ModelRepository:
 
     def __init__(self, entries: list[Entry], memory_bytes: int | None = None) -> None:
         self.entries = entries
+        self._found: dict[tuple[str, str | None], Entry] = {
+            **{(entry.name, None): entry for entry in entries},  # the latest is the last
+            **{(entry.name, entry.version): entry for entry in entries},
+        }
         self.loading = Lock()
         self._memory_bytes = memory_bytes
 
@@ -155,17 +159,14 @@ class ModelRepository:
         Raises:
             NotFound: there is no such model or version; the message lists what there is.
         """
-        versions = [entry for entry in self.entries if entry.name == name]
-        if not versions:
+        entry = self._found.get((name, version))
+        if entry is not None:
+            return entry
+        if (name, None) not in self._found:
             names = ", ".join(sorted({repr(entry.name) for entry in self.entries}))
             raise NotFound(f"unknown model {name!r}; there is {names}")
-        for entry in versions:
-            if entry.version == version:
-                return entry
-        if version is not None:
-            known = ", ".join(repr(entry.version) for entry in versions)
-            raise NotFound(f"model {name!r} has no version {version!r}; there is {known}")
-        return versions[-1]
+        known = ", ".join(repr(entry.version) for entry in self.entries if entry.name == name)
+        raise NotFound(f"model {name!r} has no version {version!r}; there is {known}")
 
     def load_all(self) -> None:
         """Load the latest version of every model, or of the default one alone where memory is

@@ -315,8 +315,8 @@ VARIABLES: Final = (
         "What loading a model weighs most. cold: the first answer, with no run before it, and for a"
         " compiled model packed weights only afterwards; throughput: every answer; memory: weights"
         " stay in the mapped file, no memory is kept between runs, and what a load leaves goes back"
-        " to the system. auto: cold on AWS Lambda where a caller waits for the start, else"
-        " throughput.",
+        " to the system. auto: cold where a caller waits for the start, on AWS Lambda, Google Cloud"
+        " and Azure Functions, if the model runs on the CPU; else throughput.",
     ),
     Variable(
         "INFERENCE_PACK_AFTERWARDS", "pack_afterwards", _is_on, "on", "on or off",
@@ -668,9 +668,13 @@ class Settings:
 
     @property
     def starts_for_a_caller(self) -> bool:
-        """Whether a caller waits while this process starts: on AWS Lambda, on demand."""
+        """Whether a caller waits while this process starts: where the platform starts processes on
+        demand, unless it did so in advance.
+        """
         on_lambda = self.lambda_memory_mb is not None or self.lambda_runtime_api != ""
-        return on_lambda and self.lambda_initialization in ("", ON_DEMAND)
+        if on_lambda:
+            return self.lambda_initialization in ("", ON_DEMAND)
+        return bool(self.platform["K_SERVICE"]) or self.azure_functions_port is not None
 
     @classmethod
     def read(

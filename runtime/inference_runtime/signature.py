@@ -7,10 +7,13 @@ from inference_runtime.errors import InvalidInput
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Final
 
     from inference_runtime.tensor import Datatype, Tensor
 
     Dimension = int | str | None
+
+_MOST_REMEMBERED: Final = 256
 
 
 class TensorSpec:
@@ -71,13 +74,15 @@ class Signature:
         'FP32[batch, 64]'
     """
 
-    __slots__ = ("has_rows", "inputs", "outputs")
+    __slots__ = ("_fitting", "has_rows", "inputs", "outputs")
 
     def __init__(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
         self.inputs = {spec.name: spec for spec in inputs}
         self.outputs = {spec.name: spec for spec in outputs}
         required = [spec for spec in self.inputs.values() if not spec.optional]
         self.has_rows = _have_rows([*required, *self.outputs.values()])
+        # Inputs that fitted, by what was checked of them: most requests are like others before.
+        self._fitting: set[tuple[tuple[str, Datatype, tuple[int, ...]], ...]] = set()
 
     def check_inputs(self, tensors: Mapping[str, Tensor]) -> None:
         """Check that ``tensors`` are what the model takes.
@@ -86,6 +91,9 @@ class Signature:
             InvalidInput: an unknown or missing name, a datatype, rank or size that is not the
                 declared one, or one symbolic dimension with two sizes.
         """
+        form = tuple([(name, t.datatype, t.shape) for name, t in tensors.items()])
+        if form in self._fitting:
+            return
         if tensors.keys() != self.inputs.keys():
             self._check_names(tensors)
         sizes: dict[str, tuple[int, str]] = {}
@@ -93,6 +101,8 @@ class Signature:
             spec = self.inputs[name]
             _check_tensor(spec, tensor)
             _check_symbols(spec, tensor, sizes)
+        if len(self._fitting) < _MOST_REMEMBERED:
+            self._fitting.add(form)
 
     def check_outputs(self, names: Iterable[str]) -> None:
         """Check that the model has outputs of these names.

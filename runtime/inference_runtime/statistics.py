@@ -46,8 +46,8 @@ class Statistics:
                 return
             self._last_inference_ms = int(time.time() * 1000)
             self._inferences += batch_size
-            for part in PARTS:
-                self._parts[part] += seconds.get(part, 0.0)
+            for part, spent in seconds.items():
+                self._parts[part] += spent
 
     def describe(self) -> dict[str, Json]:
         """The counters in the extension's form, durations in nanoseconds."""

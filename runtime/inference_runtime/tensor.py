@@ -99,12 +99,14 @@ class Tensor:
         self.datatype = datatype
         self.shape = tuple(shape)
         view = memoryview(buffer)
-        self.buffer = view.cast("B") if view.nbytes else memoryview(b"")
+        if type(buffer) is not bytes:
+            view = view.cast("B") if view.nbytes else memoryview(b"")
+        self.buffer = view
         self.labels = labels
-        expected = self.size * datatype.itemsize
-        if datatype is not BYTES and self.buffer.nbytes != expected:
+        expected = prod(self.shape) * datatype.itemsize
+        if view.nbytes != expected and datatype is not BYTES:
             raise ValueError(
-                f"{datatype}{list(self.shape)} takes {expected} bytes, not {self.buffer.nbytes}"
+                f"{datatype}{list(self.shape)} takes {expected} bytes, not {view.nbytes}"
             )
 
     @property

@@ -15,6 +15,14 @@ from cdk_inference.gcp.schema import check_document
 
 from tests.constructs.synthesis import ROOT, check_with_cfn_lint, reference_stacks
 
+INVALID = """
+import sys, aws_cdk as cdk
+app = cdk.App(outdir=sys.argv[1])
+stack = cdk.Stack(app, "Stack")
+cdk.CfnResource(stack, "Bucket", type="AWS::S3::Bucket", properties={"Nothing": 1})
+app.synth()
+"""
+
 
 def python(*arguments: str | Path, **environment: str) -> str:
     clean = {name: value for name, value in os.environ.items() if name != "CDK_VALIDATION"}
@@ -96,12 +104,24 @@ def test_the_digits_stack_is_a_public_api(assembly: Path) -> None:
     assert keys["POST /predict"] == "NONE"
 
 
-def test_the_app_passes_cfn_lint_and_the_cdks_validator(assembly: Path) -> None:
+def test_the_app_passes_cfn_lint(assembly: Path) -> None:
     for template in assembly.glob("*.template.json"):
         check_with_cfn_lint(template.read_text())
-    # There is such a report only where the validator has run.
+
+
+def test_nag_readiness_and_the_cdks_validator_find_nothing(assembly: Path) -> None:
     report = json.loads((assembly / "validation-report.json").read_text())
-    assert report["pluginReports"] == []
+    found = {plugin["pluginName"]: plugin["violations"] for plugin in report["pluginReports"]}
+    assert found == {"AwsSolutions": [], "Readiness": []}
+
+
+def test_the_cdks_validator_would_find_something(tmp_path: Path) -> None:
+    # It is in the report only then.
+    python("-c", INVALID, str(tmp_path))
+    report = json.loads((tmp_path / "validation-report.json").read_text())
+    assert [plugin["pluginName"] for plugin in report["pluginReports"]] == [
+        "CloudFormation Validate"
+    ]
 
 
 def test_the_app_needs_no_docker(assembly: Path) -> None:

@@ -13,9 +13,12 @@ from aws_cdk import aws_apigatewayv2 as apigwv2
 from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Match, Template
 from cdk_inference import (
+    AlarmOn,
     AlertTopic,
     ConfigurationError,
     EfsModelStore,
+    GradualRelease,
+    InferenceAlarm,
     InferenceBudget,
     InferenceHttpApi,
     InferenceModel,
@@ -25,16 +28,23 @@ from cdk_inference import (
     MLInferenceFunction,
     ModelSource,
     Packaging,
+    PowerTuning,
     ProvisionedWarmPool,
     S3FilesModelStore,
     S3ModelStore,
+    SmokeTest,
     StoredModel,
     WarmStrategy,
     artifact,
 )
 from cdk_inference.testing import stable_template
 
-from tests.constructs.synthesis import RECOMMENDED_FLAGS, reference_stacks, synthesize
+from tests.constructs.synthesis import (
+    RECOMMENDED_FLAGS,
+    only_logical_id,
+    reference_stacks,
+    synthesize,
+)
 
 NO_STAGING = {"aws:cdk:disable-asset-staging": True}
 
@@ -174,7 +184,31 @@ def test_what_lambda_takes_may_be_a_token(
     )
 
 
-def function(stack: Stack, model: InferenceModel, **options: Any) -> MLInferenceFunction:
+def test_what_a_store_takes_may_be_a_token(stack: Stack) -> None:
+    files = EfsModelStore(stack, "Files", mount_path=f"/mnt/{text(stack, 'Folder')}")
+    files.load_from(S3ModelStore(stack, "Models"), prefix=text(stack, "Prefix"))
+    stored = StoredModel.at(
+        "scale/7/model.onnx", size=Size.mebibytes(1), sha256=text(stack, "Digest")
+    )
+    function(stack, stored, model_source=ModelSource.efs(files))
+    mounted = {"Fn::Join": ["", ["/mnt/", {"Ref": "Folder"}]]}
+    template = Template.from_stack(stack)
+    template.has_resource_properties(
+        "AWS::Lambda::Function",
+        {
+            "FileSystemConfigs": [Match.object_like({"LocalMountPath": mounted})],
+            "Environment": {"Variables": Match.object_like({"MODEL_SHA256": {"Ref": "Digest"}})},
+        },
+    )
+    value = {"Fn::Join": ["", ["/", {"Ref": "Prefix"}, "*"]]}
+    template.has_resource_properties(
+        "AWS::DataSync::Task", {"Includes": [{"FilterType": "SIMPLE_PATTERN", "Value": value}]}
+    )
+
+
+def function(
+    stack: Stack, model: InferenceModel | StoredModel, **options: Any
+) -> MLInferenceFunction:
     return MLInferenceFunction(stack, "Scale", model=model, **options)
 
 
@@ -206,6 +240,38 @@ NEEDED_AT_SYNTH: dict[str, Callable[[Stack, InferenceModel], Any]] = {
     "size": lambda stack, model: StoredModel.at(
         "scale/7/model.onnx", size=Size.mebibytes(number(stack, "P"))
     ),
+    "path of a stored model": lambda stack, model: StoredModel.at(
+        text(stack, "P"), size=Size.mebibytes(1)
+    ),
+    "every of a loader": lambda stack, model: EfsModelStore(stack, "Files").load_from(
+        S3ModelStore(stack, "Models"), every=Duration.minutes(number(stack, "P"))
+    ),
+    "memory_sizes_mb": lambda stack, model: PowerTuning(
+        stack,
+        "Tuning",
+        function=function(stack, model),
+        payload={},
+        memory_sizes_mb=[512, number(stack, "P")],  # type: ignore[list-item]
+    ),
+    "invocations": lambda stack, model: PowerTuning(
+        stack,
+        "Tuning",
+        function=function(stack, model),
+        payload={},
+        invocations=number(stack, "P"),  # type: ignore[arg-type]
+    ),
+    "smoke_tests[0]": lambda stack, model: GradualRelease(
+        stack,
+        "Release",
+        function=function(stack, model),
+        smoke_tests=[SmokeTest({"features": [text(stack, "P")]}, {"predictions": 1})],
+    ),
+    "alarm 'Mine'": lambda stack, model: InferenceMonitoring(
+        stack,
+        "Watch",
+        function=function(stack, model),
+        alarms={"Mine": InferenceAlarm(AlarmOn.ERRORS, number(stack, "P"))},
+    ),
 }
 
 
@@ -214,7 +280,8 @@ def test_what_synth_itself_needs_may_not(model: InferenceModel, name: str) -> No
     with pytest.raises(ConfigurationError) as caught:
         NEEDED_AT_SYNTH[name](Stack(App(context=NO_STAGING), "Stack"), model)
     (problem,) = caught.value.problems
-    assert problem.startswith(f"{name} is known only when the app is deployed; it is needed when")
+    what = name.partition(" of a ")[0]
+    assert problem.startswith(f"{what} is known only when the app is deployed; it is needed when")
 
 
 # Any account, any region
@@ -280,6 +347,23 @@ def test_many_functions_share_one_package(
     # Code, dependencies and model, each once for all functions and stacks.
     assert len(list((tmp_path / "out").glob("asset.*"))) == 3
     assert len(list(empty_cache.rglob("*.zip"))) == 3
+
+
+def test_a_release_that_changes_no_byte_publishes_no_version(
+    tmp_path: Path, model: InferenceModel, installs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version() -> str:
+        stack = Stack(App(context=NO_STAGING), "Stack")
+        MLInferenceFunction(stack, "Scale", model=model, packaging=Packaging.ZIP)
+        return only_logical_id(Template.from_stack(stack), "AWS::Lambda::Version")
+
+    before = version()
+    script = tmp_path / "pack.py"
+    script.write_text(f"{artifact.pack_script().read_text()}# Another release.\n")
+    monkeypatch.setattr(artifact, "pack_script", lambda: script)
+    # AWS Lambda publishes no version of an unchanged function, and CloudFormation fails on that.
+    assert version() == before
+    assert len(installs) == 2
 
 
 def test_many_images_share_one_context(tmp_path: Path, model: InferenceModel) -> None:

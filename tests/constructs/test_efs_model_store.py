@@ -151,7 +151,7 @@ def test_a_bucket_is_copied_every_hour_and_nothing_is_deleted(stack: Stack) -> N
     loader(stack)
     template = Template.from_stack(stack)
     task = only_resource(template, "AWS::DataSync::Task")
-    assert task["Schedule"] == {"ScheduleExpression": "rate(1 hours)", "Status": "ENABLED"}
+    assert task["Schedule"] == {"ScheduleExpression": "rate(1 hour)", "Status": "ENABLED"}
     assert task["Options"]["PreserveDeletedFiles"] == "PRESERVE"
     assert "Includes" not in task
     target = only_resource(template, "AWS::DataSync::LocationEFS")
@@ -164,7 +164,7 @@ def test_a_folder_is_copied_to_the_same_place(stack: Stack) -> None:
     template = synthesize(stack)
     task = only_resource(template, "AWS::DataSync::Task")
     assert task["Includes"] == [{"FilterType": "SIMPLE_PATTERN", "Value": "/digits/*"}]
-    assert task["Schedule"]["ScheduleExpression"] == "rate(24 hours)"
+    assert task["Schedule"]["ScheduleExpression"] == "rate(1 day)"
     assert '"/digits/*"' in source_policy(template)
 
 

@@ -111,7 +111,8 @@ def test_an_update_of_the_alias_is_a_deployment(
         template, "AWS::CodeDeploy::DeploymentGroup"
     )
     assert policy["BeforeAllowTrafficHook"]["Ref"].startswith("ReleaseSmokeTestsFunction")
-    assert any(name.startswith("ReleasePolicy") for name in alias["DependsOn"])
+    for first in ("ReleasePolicy", "ReleaseDeploymentGroup"):
+        assert any(name.startswith(first) for name in alias["DependsOn"])
 
 
 def test_alarms_of_the_new_version_roll_back(new_release: NewRelease, stack: Stack) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from aws_cdk import App, CfnParameter, Duration, Size, Stack
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as event_sources
 from aws_cdk import aws_sqs as sqs
@@ -28,6 +29,7 @@ from cdk_inference import (
     PackagingError,
     ProvisionedWarmPool,
     S3ModelStore,
+    Tracing,
     WarmStrategy,
     artifact,
 )
@@ -311,6 +313,18 @@ def test_a_warning_can_be_acknowledged(stack: Stack, model: InferenceModel) -> N
     assert warnings(stack) == []
 
 
+@pytest.mark.parametrize("add", ["add_http_api", "add_rest_api"])
+def test_a_key_that_is_not_this_apps_has_to_let_logs_use_it(
+    stack: Stack, model: InferenceModel, add: str
+) -> None:
+    own = kms.Key(stack, "Own")
+    theirs = kms.Key.from_key_arn(stack, "Key", "arn:aws:kms:us-east-1:123456789012:key/1")
+    getattr(MLInferenceFunction(stack, "A", model=model), add)(log_encryption_key=own)
+    assert warnings(stack) == []
+    getattr(MLInferenceFunction(stack, "B", model=model), add)(log_encryption_key=theirs)
+    assert "unless its policy lets CloudWatch Logs use it" in warnings(stack)[0]
+
+
 # Queues
 
 
@@ -363,16 +377,59 @@ def test_a_queue_that_is_not_known_yet_does_not(stack: Stack, model: InferenceMo
 # The network
 
 
-def test_a_cache_in_dynamodb_needs_a_way_there(stack: Stack, model: InferenceModel) -> None:
+CALLS: dict[str, dict[str, Any]] = {
+    "answers are cached in Amazon DynamoDB": {
+        "environment": {"INFERENCE_RESPONSE_CACHE": "dynamodb://answers"}
+    },
+    "the layer of Tracing.ADOT sends traces to AWS X-Ray": {"tracing": Tracing.ADOT},
+    "Lambda Insights writes to Amazon CloudWatch Logs": {"lambda_insights": True},
+}
+
+
+def in_vpc(stack: Stack, model: InferenceModel, options: dict[str, Any]) -> ec2.Vpc:
+    """A function with ``options``, and the VPC around it, from which there is no way out."""
     isolated = ec2.SubnetConfiguration(name="A", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
     vpc = ec2.Vpc(stack, "Vpc", subnet_configuration=[isolated], nat_gateways=0)
-    MLInferenceFunction(
-        stack,
-        "Scale",
-        model=model,
-        vpc=vpc,
-        environment={"INFERENCE_RESPONSE_CACHE": "dynamodb://answers"},
-    )
-    assert "answers are cached in Amazon DynamoDB, and the function's subnets have" in errors(stack)
-    vpc.add_gateway_endpoint("Dynamo", service=ec2.GatewayVpcEndpointAwsService.DYNAMODB)
+    MLInferenceFunction(stack, "Scale", model=model, packaging=Packaging.ZIP, vpc=vpc, **options)
+    return vpc
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_a_function_calls_needs_a_way_out_of_its_vpc(
+    stack: Stack, model: InferenceModel, call: str
+) -> None:
+    vpc = in_vpc(stack, model, CALLS[call])
+    found = errors(stack)
+    assert f"{call}, and the function's subnets have neither a way out nor an endpoint" in found
+    (remedy,) = re.findall(r"vpc\.add_\w+_endpoint\(.*\)", found)
+    eval(remedy, {"vpc": vpc, "ec2": ec2})
     Template.from_stack(stack)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_its_security_group_lets_it_call(stack: Stack, model: InferenceModel, call: str) -> None:
+    vpc = in_vpc(stack, model, CALLS[call])
+    vpc.add_gateway_endpoint("Dynamo", service=ec2.GatewayVpcEndpointAwsService.DYNAMODB)
+    for service in ("XRAY", "CLOUDWATCH_LOGS"):
+        endpoint = getattr(ec2.InterfaceVpcEndpointAwsService, service)
+        vpc.add_interface_endpoint(service, service=endpoint)
+    assert egress(stack) == [443]
+
+
+def test_otherwise_it_lets_nothing_out(stack: Stack, model: InferenceModel) -> None:
+    in_vpc(stack, model, {})
+    assert egress(stack) == []
+
+
+def egress(stack: Stack) -> list[int]:
+    """The ports that the function's security group lets it call."""
+    (group,) = (
+        found["Properties"]
+        for name, found in Template.from_stack(stack)
+        .find_resources("AWS::EC2::SecurityGroup")
+        .items()
+        if name.startswith("Scale")
+    )
+    return [
+        rule["ToPort"] for rule in group["SecurityGroupEgress"] if rule["CidrIp"] == "0.0.0.0/0"
+    ]

@@ -10,10 +10,11 @@ from aws_cdk import aws_applicationautoscaling as appscaling
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-from aws_cdk.assertions import Template
+from aws_cdk.assertions import Annotations, Match, Template
 from cdk_inference import (
     ConfigurationError,
     InferenceFunction,
+    InferenceHttpApi,
     InferenceModel,
     KeepWarm,
     MLInferenceFunction,
@@ -69,6 +70,28 @@ def test_metrics_are_those_of_the_alias(stack: Stack, model: InferenceModel) -> 
     assert function.metric_errors(dimensions_map={"FunctionName": "a"}).dimensions == {
         "FunctionName": "a"
     }
+
+
+@pytest.mark.parametrize(
+    ("account", "known", "calls"),
+    [
+        (None, {}, 0),
+        (None, {"same_environment": True}, 2),
+        ("123456789012", {}, 2),
+        ("210987654321", {}, 0),
+    ],
+)
+def test_an_api_may_call_it_where_it_is_of_the_same_account(
+    account: str | None, known: dict[str, Any], calls: int
+) -> None:
+    env = Environment(account=account, region="us-east-1") if account else None
+    stack = Stack(App(), "Stack", env=env)
+    InferenceHttpApi(stack, "Api", handler=look_up(stack, **known).alias)
+    permissions = Template.from_stack(stack).find_resources("AWS::Lambda::Permission").values()
+    assert [p["Properties"]["FunctionName"] for p in permissions] == [ALIAS_ARN] * calls
+    without_effect = Match.string_like_regexp("addPermission.. has no effect")
+    warned = Annotations.from_stack(stack).find_warning("*", without_effect)
+    assert bool(warned) == (calls == 0)
 
 
 def test_grant_invoke_allows_the_alias_only(stack: Stack) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,13 @@ from cdk_inference.testing import stable_template
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from tests.constructs.synthesis import construct_ids, new_stack, only_resource, synthesize
+from tests.constructs.synthesis import (
+    construct_ids,
+    new_stack,
+    only_logical_id,
+    only_resource,
+    synthesize,
+)
 
 NewBudget = Callable[..., InferenceBudget]
 
@@ -102,6 +109,21 @@ def test_a_topic_and_its_key_let_budgets_in(new_budget: NewBudget, stack: Stack)
     for statement in statements:
         assert statement["Principal"] == {"Service": "budgets.amazonaws.com"}
         assert statement["Condition"].keys() == {"StringEquals", "ArnLike"}
+
+
+def test_the_topic_lets_budgets_in_before_there_is_one(new_budget: NewBudget, stack: Stack) -> None:
+    new_budget(topic=AlertTopic(stack, "Alerts").topic)
+    template = synthesize(stack)
+    (budget,) = template.find_resources("AWS::Budgets::Budget").values()
+    assert only_logical_id(template, "AWS::SNS::TopicPolicy") in budget["DependsOn"]
+
+
+def test_a_topic_of_another_app_keeps_its_policy(new_budget: NewBudget, stack: Stack) -> None:
+    arn = "arn:aws:sns:us-east-1:123456789012:theirs"
+    new_budget(topic=sns.Topic.from_topic_arn(stack, "Theirs", arn))
+    template = synthesize(stack)
+    template.resource_count_is("AWS::SNS::TopicPolicy", 0)
+    assert arn in json.dumps(template.find_resources("AWS::Budgets::Budget"))
 
 
 def test_the_command_activates_the_tag(new_budget: NewBudget, stack: Stack) -> None:

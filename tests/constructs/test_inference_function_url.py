@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_cdk import Duration, Stack
+from aws_cdk import CfnParameter, Duration, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -13,9 +13,13 @@ from cdk_inference import (
     ApiAuth,
     ConfigurationError,
     InferenceFunctionUrl,
+    InferenceHttpApi,
     InferenceModel,
+    InferenceRestApi,
     MLInferenceFunction,
+    MultiModelApi,
     Packaging,
+    ServedModel,
 )
 from cdk_inference.context import LOCAL
 from cdk_inference.testing import stable_template
@@ -31,6 +35,7 @@ from tests.constructs.synthesis import (
     synthesize,
 )
 
+ALIAS_ARN = "arn:aws:lambda:us-east-1:123456789012:function:digits:live"
 STREAM = lambda_.InvokeMode.RESPONSE_STREAM
 NewFunction = Callable[..., MLInferenceFunction]
 
@@ -138,8 +143,7 @@ def test_tokens_are_for_apis(new_function: NewFunction) -> None:
 
 
 def test_a_function_of_another_app_is_refused(stack: Stack) -> None:
-    arn = "arn:aws:lambda:us-east-1:123456789012:function:digits:live"
-    theirs: Any = MLInferenceFunction.from_alias_arn(stack, "Theirs", arn)
+    theirs: Any = MLInferenceFunction.from_alias_arn(stack, "Theirs", ALIAS_ARN)
     with pytest.raises(ConfigurationError, match="Stack/Theirs was looked up"):
         InferenceFunctionUrl(stack, "Url", function=theirs, invoke_mode=STREAM)
 
@@ -176,6 +180,34 @@ def test_a_stream_and_an_api_are_refused_at_synth(
         synthesize(stack)
 
 
+@pytest.mark.parametrize("kind", [InferenceHttpApi, InferenceRestApi])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_so_are_a_stream_and_an_api_of_its_own(
+    new_function: NewFunction, stack: Stack, kind: Any, elsewhere: bool
+) -> None:
+    function = new_function()
+    function.add_function_url(invoke_mode=STREAM)
+    scope = Stack(stack.node.root, "Other") if elsewhere else stack  # type: ignore[arg-type]
+    kind(scope, "Api", handler=function.alias)
+    with pytest.raises(RuntimeError, match="a URL that streams, and an API"):
+        Template.from_stack(stack)
+
+
+def test_and_one_in_front_of_several(stack: Stack, model: InferenceModel) -> None:
+    apis = MultiModelApi(stack, "Models", models={"scale": ServedModel(model)})
+    apis.functions["scale"].add_function_url(invoke_mode=STREAM)
+    with pytest.raises(RuntimeError, match="a URL that streams, and an API"):
+        Template.from_stack(stack)
+
+
+def test_an_api_of_another_function_does_not_matter(
+    new_function: NewFunction, stack: Stack, model: InferenceModel
+) -> None:
+    new_function().add_function_url(invoke_mode=STREAM)
+    MLInferenceFunction(stack, "Other", model=model).add_http_api()
+    synthesize(stack)
+
+
 def test_an_answer_that_is_whole_goes_with_an_api(new_function: NewFunction, stack: Stack) -> None:
     function = new_function()
     function.add_http_api()
@@ -188,6 +220,48 @@ def test_a_function_has_one_url(new_function: NewFunction) -> None:
     function.add_function_url()
     with pytest.raises(RuntimeError, match="There is already a Construct with name 'FunctionUrl'"):
         function.add_function_url()
+
+
+URL = "https://abc.lambda-url.us-east-1.on.aws/"
+
+
+def statements(stack: Stack) -> list[dict[str, Any]]:
+    """What the user ``Caller`` may do."""
+    (found,) = (
+        policy["Properties"]["PolicyDocument"]["Statement"]
+        for name, policy in Template.from_stack(stack).find_resources("AWS::IAM::Policy").items()
+        if name.startswith("Caller")
+    )
+    return list(found)
+
+
+def test_a_url_of_another_app_grants_what_ones_own_does(
+    new_function: NewFunction, stack: Stack
+) -> None:
+    new_function().add_function_url().grant_invoke(iam.User(stack, "Caller"))
+    there = new_stack()
+    theirs = MLInferenceFunction.from_alias_arn(there, "Theirs", ALIAS_ARN)
+    url = InferenceFunctionUrl.from_url(there, "Url", URL, function=theirs)
+    url.grant_invoke(iam.User(there, "Caller"))
+    assert (url.url, construct_ids(url)) == (URL, [])
+    assert [s | {"Resource": None} for s in statements(there)] == [
+        s | {"Resource": None} for s in statements(stack)
+    ]
+    assert {s["Resource"] for s in statements(there)} == {ALIAS_ARN}
+
+
+@pytest.mark.parametrize("url", ["abc.lambda-url.us-east-1.on.aws/", URL.removesuffix("/")])
+def test_what_is_no_url_is_refused(stack: Stack, url: str) -> None:
+    theirs = MLInferenceFunction.from_alias_arn(stack, "Theirs", ALIAS_ARN)
+    with pytest.raises(ConfigurationError, match=f"Stack/Url: url is '{url}'"):
+        InferenceFunctionUrl.from_url(stack, "Url", url, function=theirs)
+
+
+def test_a_url_known_at_deploy_only(stack: Stack) -> None:
+    theirs = MLInferenceFunction.from_alias_arn(stack, "Theirs", ALIAS_ARN)
+    given = CfnParameter(stack, "Given").value_as_string
+    url = InferenceFunctionUrl.from_url(stack, "Url", given, function=theirs)
+    assert stack.resolve(url.url) == {"Ref": "Given"}
 
 
 def test_construct_ids_are_public(new_function: NewFunction, stack: Stack) -> None:

@@ -236,6 +236,20 @@ def test_browsers_of_an_origin_may_call(stack: Stack, model: InferenceModel) -> 
     assert variables["INFERENCE_CORS_ORIGINS"] == "https://a.org,https://b.org"
 
 
+@pytest.mark.parametrize("origins", [[], ["https://a.org", "https://b.org"]])
+def test_their_pages_learn_why_they_were_refused(stack: Stack, origins: list[str]) -> None:
+    new_api(stack, cors_origins=origins)
+    responses = Template.from_stack(stack).find_resources("AWS::ApiGateway::GatewayResponse")
+    readable = {
+        response["Properties"]["ResponseType"]
+        for response in responses.values()
+        if response["Properties"].get("ResponseParameters")
+        == {"gatewayresponse.header.Access-Control-Allow-Origin": "'*'"}
+    }
+    all_of_them = {"BAD_REQUEST_BODY", "DEFAULT_4XX", "DEFAULT_5XX"}
+    assert readable == (all_of_them if origins else set())
+
+
 def test_the_openapi_document_is_valid(stack: Stack, model: InferenceModel) -> None:
     api = new_api(stack, model=model, usage_plans=[PLAN])
     document = json.loads(json.dumps(api.openapi))

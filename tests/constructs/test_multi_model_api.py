@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+from inspect import signature
 from typing import Any
 
 import pytest
 import schemathesis
 from aws_cdk import Size, Stack
 from aws_cdk import aws_iam as iam
-from aws_cdk.assertions import Template
+from aws_cdk import aws_logs as logs
+from aws_cdk.assertions import Match, Template
 from cdk_inference import (
     ApiAuth,
     ConfigurationError,
     InferenceModel,
+    MLInferenceFunction,
     MultiModelApi,
     MultiModelRestApi,
+    Packaging,
     ServedModel,
+    Tracing,
     WarmStrategy,
 )
 from cdk_inference.testing import stable_template
@@ -170,6 +175,30 @@ def test_browsers_and_keys(models: dict[str, ServedModel]) -> None:
         variables = function["Properties"]["Environment"]["Variables"]
         assert variables["INFERENCE_CORS_ORIGINS"] == "https://a.org"
     assert list(made(stack).api_keys) == ["Acme", "Umbrella"]
+
+
+def test_each_takes_what_a_function_of_its_own_takes() -> None:
+    _, _, _, *expected = signature(MLInferenceFunction.__init__).parameters.values()
+    taken = signature(ServedModel).parameters.values()
+    assert [(p.name, p.default, p.annotation) for p in taken] == [
+        (p.name, p.default, p.annotation) for p in expected
+    ]
+
+
+def test_what_it_is_given_arrives(stack: Stack, model: InferenceModel) -> None:
+    served = ServedModel(
+        model,
+        python_version="3.12",
+        packaging=Packaging.ZIP,
+        log_retention=logs.RetentionDays.ONE_WEEK,
+        tracing=Tracing.OFF,
+    )
+    MultiModelApi(stack, "Models", models={"scale": served})
+    template = synthesize(stack)
+    template.has_resource_properties("AWS::Logs::LogGroup", {"RetentionInDays": 7})
+    template.has_resource_properties(
+        "AWS::Lambda::Function", {"TracingConfig": Match.absent(), "Runtime": "python3.12"}
+    )
 
 
 @BOTH

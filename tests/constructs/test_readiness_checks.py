@@ -43,8 +43,11 @@ from cdk_inference import (
     StoredModel,
     WarmStrategy,
 )
+from cdk_inference.context import LOCAL
 from cdk_nag import AwsSolutionsChecks
 
+from stacks.digits import DigitsStack
+from stacks.monitored import MonitoredStack
 from tests.constructs.synthesis import RECOMMENDED_FLAGS, reference_stacks
 
 FLAGS = pytest.mark.parametrize("flags", [{}, RECOMMENDED_FLAGS], ids=["library", "recommended"])
@@ -146,6 +149,11 @@ def test_a_reference_stack_is_ready_or_says_why_not(tmp_path: Path, stack: type[
     report = check(tmp_path, lambda app: stack(app, "Stack"), RECOMMENDED_FLAGS)
     assert report.found == []
     assert all(violation["reason"] for violation in report.acknowledged)
+
+
+@pytest.mark.parametrize("stack", [DigitsStack, MonitoredStack])
+def test_what_the_emulator_lacks_is_no_finding(tmp_path: Path, stack: type[cdk.Stack]) -> None:
+    assert check(tmp_path, lambda app: stack(app, "Stack"), {LOCAL: True}).found == []
 
 
 @FLAGS

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
-from aws_cdk import Stack
+from aws_cdk import CfnParameter, Size, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
 from aws_cdk.assertions import Template
 from cdk_inference import (
     ConfigurationError,
@@ -15,6 +17,7 @@ from cdk_inference import (
     ModelSource,
     S3FilesModelStore,
     S3ModelStore,
+    StoredModel,
 )
 from cdk_inference.testing import stable_template
 from syrupy.assertion import SnapshotAssertion
@@ -114,6 +117,75 @@ def test_a_mount_path_that_lambda_does_not_take_is_refused(stack: Stack) -> None
     models = S3ModelStore(stack, "Models")
     with pytest.raises(ConfigurationError, match="mount_path is '/models'"):
         S3FilesModelStore(stack, "Files", models=models, mount_path="/models")
+
+
+SECURITY_GROUP = "sg-0123456789abcdef0"
+ACCESS_POINT = (
+    "arn:aws:s3files:us-east-1:123456789012:file-system/fs-0123456789abcdef0"
+    "/access-point/fsap-0123456789abcdef0"
+)
+
+
+def elsewhere(stack: Stack, **options: Any) -> dict[str, Any]:
+    """A file system of another team, over its bucket."""
+    bucket = s3.Bucket.from_bucket_name(stack, "Bucket", "their-models")
+    return {
+        "models": S3ModelStore(stack, "Models", bucket=bucket),
+        "vpc": ec2.Vpc(stack, "Vpc", max_azs=2),
+        "access_point_arn": ACCESS_POINT,
+        "security_group": ec2.SecurityGroup.from_security_group_id(
+            stack, "Targets", SECURITY_GROUP
+        ),
+    } | options
+
+
+def test_a_file_system_that_is_there_already_is_mounted(stack: Stack) -> None:
+    store = S3FilesModelStore(stack, "Files", **elsewhere(stack))
+    stored = StoredModel.at("scale/7/model.onnx", size=Size.mebibytes(1))
+    MLInferenceFunction(stack, "Scale", model=stored, model_source=ModelSource.s3_files(store))
+    template = synthesize(stack)
+    function = only_resource(template, "AWS::Lambda::Function")
+    (mounted,) = function["FileSystemConfigs"]
+    assert (mounted["Arn"], mounted["LocalMountPath"]) == (ACCESS_POINT, "/mnt/models")
+    assert "s3files:ClientMount" in json.dumps(template.find_resources("AWS::IAM::Policy"))
+    (egress,) = template.find_resources("AWS::EC2::SecurityGroupEgress").values()
+    (ingress,) = template.find_resources("AWS::EC2::SecurityGroupIngress").values()
+    assert egress["Properties"]["DestinationSecurityGroupId"] == SECURITY_GROUP
+    assert (ingress["Properties"]["GroupId"], ingress["Properties"]["ToPort"]) == (
+        SECURITY_GROUP,
+        2049,
+    )
+    for kind in ("FileSystem", "MountTarget", "AccessPoint"):
+        template.resource_count_is(f"AWS::S3Files::{kind}", 0)
+    assert construct_ids(store) == []
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_an_access_point_tells_its_file_system(stack: Stack, is_known: bool) -> None:
+    arn = ACCESS_POINT if is_known else CfnParameter(stack, "Arn").value_as_string
+    store = S3FilesModelStore(stack, "Files", **elsewhere(stack, access_point_arn=arn))
+    found = stack.resolve(store.file_system_arn)
+    if is_known:
+        assert found == ACCESS_POINT.partition("/access-point/")[0]
+    else:
+        assert found == {"Fn::Select": [0, {"Fn::Split": ["/access-point/", {"Ref": "Arn"}]}]}
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"vpc": None}, "access_point_arn and security_group given without vpc"),
+        ({"security_group": None}, "access_point_arn and vpc given without security_group"),
+        ({"access_point_arn": "fsap-0123"}, "access_point_arn is 'fsap-0123'; an access point of"),
+    ],
+)
+def test_what_does_not_name_one_is_refused(
+    stack: Stack, options: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        S3FilesModelStore(stack, "Files", **elsewhere(stack, **options))
+    (found,) = caught.value.problems
+    assert found.startswith(problem)
 
 
 def test_construct_ids_are_public(store: S3FilesModelStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,10 @@ from tests.runtime.http_server import (
     START_SECONDS,
     Answer,
     Server,
+    eventually,
+    free_port,
     functions_framework,
+    is_listening,
     launched,
     received,
 )  # fmt: skip
@@ -25,6 +29,13 @@ from tests.runtime.http_server import (
 Play = Callable[[Request], Reply | None]
 
 BINARY = "application/octet-stream"
+_ASGI = """
+from inference_runtime import serving
+from inference_runtime.adapters.asgi import Application
+
+plane = serving.start()
+app = Application(plane, plane.settings)
+"""
 
 
 @contextmanager
@@ -44,6 +55,21 @@ def http_server(environ: dict[str, str]) -> Iterator[Play]:
     """Our own server."""
     with serve(environ) as server:
         yield lambda request: reply(send(server, request, "X-Request-Id"))
+
+
+@contextmanager
+def asgi(environ: dict[str, str]) -> Iterator[Play]:
+    """Our ASGI application on somebody else's server."""
+    with TemporaryDirectory() as folder:
+        Path(folder, "app.py").write_text(_ASGI)
+        port = free_port()
+        command = [sys.executable, "-m", "uvicorn", "app:app", "--app-dir", folder]
+        options = ["--port", str(port), "--lifespan", "off", "--no-access-log"]
+        with launched(Path(folder), [*command, *options], environ) as server:
+            server.port = port
+            server.wait_for("ready")
+            eventually(lambda: is_listening(port))
+            yield lambda request: reply(send(server, request, "X-Request-Id"))
 
 
 @contextmanager
@@ -71,10 +97,12 @@ def azure_functions(environ: dict[str, str]) -> Iterator[Play]:
 
 def enveloped(request: Request) -> Request:
     """The host's request to the function ``score`` for a caller's request."""
+    headers = request.headers
     try:
-        headers, body = request.headers, request.body.decode()
+        body = request.body.decode()
     except UnicodeDecodeError:
-        headers = {**request.headers, "Content-Type": BINARY}
+        headers = {**headers, "Content-Type": BINARY}
+    if headers.get("Content-Type") == BINARY:
         body = b64encode(request.body).decode()
     trigger = {
         "Url": f"https://app.azurewebsites.net{request.path}",

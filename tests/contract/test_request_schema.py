@@ -24,6 +24,8 @@ from tests.contract.corpus import NAMES, Corpus
 
 Shape = tuple[int | None, ...]
 VALIDATORS = (Draft4Validator, Draft202012Validator)
+# With one of these, a body is not, or not only, JSON.
+NO_JSON = {"inference-header-content-length", "content-encoding"}
 ELEMENTS = st.one_of(
     st.integers(-2, 300),
     st.floats(-2, 2),
@@ -115,7 +117,7 @@ def test_the_protocols_schema_takes_every_recorded_request_that_succeeds(validat
         for e in exchanges
         if e.request.path.endswith("/infer")
         and e.reply.status == 200
-        and not any("header-content-length" in n.lower() for n in e.request.headers)
+        and NO_JSON.isdisjoint(name.lower() for name in e.request.headers)
     ]
     assert bodies
     for body in bodies:

@@ -18,7 +18,7 @@ from inference_runtime.adapters import aws_codedeploy, model_cache_extension
 from inference_runtime.adapters.lambda_function import LONGEST_HOLD_MS, LambdaFunction
 from inference_runtime.batch import job
 from inference_runtime.engine import selection
-from inference_runtime.engine.capi import session
+from inference_runtime.engine.capi import values
 from inference_runtime.messages import Request
 from inference_runtime.optimize import publication
 from inference_runtime.serving import start
@@ -57,7 +57,7 @@ print(json.dumps([[a["statusCode"], json.loads(a["body"])] for a in answers]))
 
 
 def test_the_engine_without_numpy_serves_numeric_datatypes() -> None:
-    assert set(session._ELEMENT_TYPES.values()) == contract.NUMERIC_DATATYPES
+    assert set(values.ELEMENT_TYPES.values()) == contract.NUMERIC_DATATYPES
     assert selection.STOCK == contract.STOCK_ENGINE
 
 

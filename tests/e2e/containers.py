@@ -14,7 +14,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -141,7 +141,8 @@ class Buildah:
         try:
             yield process
         finally:
-            os.killpg(process.pid, 9)
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.killpg(process.pid, 9)
             process.wait()
             self("rm", container)
 

@@ -153,23 +153,23 @@ def functions_framework(folder: Path, environ: dict[str, str]) -> Iterator[Serve
     """Google's Functions Framework with our function, ready to answer."""
     source = folder / "main.py"
     source.write_text("from inference_runtime.adapters.google_functions import handler\n")
-    port = _free_port()
+    port = free_port()
     program = str(Path(sys.executable).with_name("functions-framework"))
     arguments = [program, "--target=handler", f"--source={source}", f"--port={port}"]
     with launched(folder, arguments, environ) as server:
         server.port = port
         server.wait_for("ready")
-        eventually(lambda: _is_listening(port))
+        eventually(lambda: is_listening(port))
         yield server
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server((HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
 
 
-def _is_listening(port: int) -> bool:
+def is_listening(port: int) -> bool:
     try:
         socket.create_connection((HOST, port)).close()
     except ConnectionRefusedError:

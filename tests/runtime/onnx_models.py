@@ -129,6 +129,32 @@ def counter() -> onnx.ModelProto:
     return model(nodes, [times], [counted], constants)
 
 
+def datatypes() -> onnx.ModelProto:
+    """For each datatype but strings an input and an output of it, alike: ``y_FP32 = x_FP32``."""
+    names = [name for name in ELEMENT_TYPES if name != "BYTES"]
+    nodes = [helper.make_node("Identity", [f"x_{name}"], [f"y_{name}"]) for name in names]
+    inputs, outputs = ([tensor(f"{side}_{t}", t, ["N"]) for t in names] for side in "xy")
+    return model(nodes, inputs, outputs)
+
+
+def running_sum() -> onnx.ModelProto:
+    """Adds rows to a state that its caller carries from request to request, at first zeros, and
+    tells the largest element as a scalar.
+    """
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "rows"], ["added"], keepdims=1),
+        helper.make_node("Add", ["state", "added"], ["next_state"]),
+        helper.make_node("ReduceMax", ["x"], ["largest"], keepdims=0),
+    ]
+    constants = [
+        helper.make_tensor("state", TensorProto.FLOAT, [1, 2], [0, 0]),
+        helper.make_tensor("rows", TensorProto.INT64, [1], [0]),
+    ]
+    inputs = [tensor("x", "FP32", ["N", 2]), tensor("state", "FP32", [1, 2])]
+    outputs = [tensor("next_state", "FP32", [1, 2]), tensor("largest", "FP32", [])]
+    return model(nodes, inputs, outputs, constants)
+
+
 def total() -> onnx.ModelProto:
     """A scalar for any number of rows."""
     node = helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0)
@@ -189,6 +215,22 @@ def sequence_of_tensors() -> onnx.ModelProto:
     element = helper.make_tensor_type_proto(TensorProto.FLOAT, ["N", 2])
     output = helper.make_value_info("y", helper.make_sequence_type_proto(element))
     return model([node], [tensor("x", "FP32", ["N", 2])], [output])
+
+
+def sequence_input() -> onnx.ModelProto:
+    """An input that is a list of tensors: not servable."""
+    node = helper.make_node("ConcatFromSequence", ["x"], ["y"], axis=0)
+    element = helper.make_tensor_type_proto(TensorProto.FLOAT, ["N", 2])
+    value = helper.make_value_info("x", helper.make_sequence_type_proto(element))
+    return model([node], [value], [tensor("y", "FP32", ["M", 2])])
+
+
+def optional_input() -> onnx.ModelProto:
+    """An input of an optional type, which is none or a tensor: not servable."""
+    node = helper.make_node("OptionalHasElement", ["x"], ["y"])
+    element = helper.make_tensor_type_proto(TensorProto.FLOAT, ["N", 2])
+    value = helper.make_value_info("x", helper.make_optional_type_proto(element))
+    return model([node], [value], [tensor("y", "BOOL", [])])
 
 
 def save(made: onnx.ModelProto, path: Path) -> str:

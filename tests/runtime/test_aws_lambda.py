@@ -120,6 +120,24 @@ def test_a_body_that_is_no_unicode_is_refused(handler: Handler) -> None:
     assert "the body is not JSON" in answer["body"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("\ud800", "/predict", 405), ("GET", "/models/\ud800/predict", 405), ("GET", "/\ud800", 404)],
+)
+def test_an_event_that_is_no_unicode_is_refused(
+    handler: Handler, method: str, path: str, status: int
+) -> None:
+    event = http_api(requestContext={"http": {"method": method}}, rawPath=path)
+    assert handler(event)["statusCode"] == status
+
+
+def test_head_is_get_without_a_body(handler: Handler) -> None:
+    event = http_api(requestContext={"http": {"method": "HEAD"}}, rawPath="/health", body=None)
+    answer = handler(event)
+    assert (answer["statusCode"], answer["body"]) == (200, "")
+    assert handler({**event, "rawPath": "/nowhere"})["statusCode"] == 404
+
+
 @pytest.mark.parametrize("changed", [{"body": None}, {"body": ""}])
 def test_an_event_without_a_body_is_refused(handler: Handler, changed: dict[str, Any]) -> None:
     assert "the body is empty" in handler(http_api(**changed))["body"]

@@ -100,6 +100,35 @@ def test_so_is_one_without_a_body(server: Server) -> None:
     assert http(server, "/v2/models/other")["statusCode"] == 404
 
 
+def test_head_is_get_without_a_body(server: Server) -> None:
+    answer = post(server, trigger("/health", "", "text/plain", "HEAD"))
+    response = answer.json["Outputs"]["res"]
+    assert (response["statusCode"], response["body"]) == (200, "")
+
+
+REQUEST = {"Url": "/predict", "Method": "POST", "Headers": {}, "Body": {"features": [1, 2]}}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"Headers": 5}, {"Headers": {"a": 5}}, {"Headers": {"a": [5]}}, {"Headers": None}],
+    ids=str,
+)
+def test_headers_of_no_known_form_are_left_out(server: Server, changed: dict[str, Any]) -> None:
+    response = post(server, {"req": REQUEST | changed}).json["Outputs"]["res"]
+    assert json.loads(response["body"])["predictions"] == [2, 4]
+
+
+@pytest.mark.parametrize("changed", [{"Url": 1}, {"Method": None}, {"Url": "http://["}], ids=str)
+def test_whatever_else_is_posted_is_the_callers_mistake(
+    server: Server, changed: dict[str, Any]
+) -> None:
+    """Callers may post it themselves, where the host forwards requests as they are."""
+    answer = post(server, {"req": REQUEST | changed})
+    assert answer.status == 200
+    assert "error" in str(answer.json)
+
+
 def test_errors_have_their_status(server: Server) -> None:
     response = http(server, "/predict", {"features": [1]})
     assert response["statusCode"] == 400

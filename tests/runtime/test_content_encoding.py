@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 import zlib
 
 import pytest
@@ -24,6 +25,32 @@ def test_a_bomb_is_not_expanded_beyond_the_limit() -> None:
     bomb = gzip.compress(bytes(100_000_000))
     with pytest.raises(PayloadTooLarge, match="more than the 1,000 bytes"):
         decompress(bomb, "gzip", 1000)
+
+
+@given(st.lists(st.binary(), min_size=1, max_size=5))
+def test_a_gzip_body_may_have_several_members(parts: list[bytes]) -> None:
+    body = b"".join(map(gzip.compress, parts))
+    assert decompress(body, "gzip", 10_000) == b"".join(parts)
+
+
+def test_the_bound_is_for_all_members_together() -> None:
+    member = gzip.compress(bytes(600))
+    assert len(decompress(member, "gzip", 1000)) == 600
+    with pytest.raises(PayloadTooLarge):
+        decompress(member + member, "gzip", 1000)
+
+
+def test_members_without_end_are_refused_in_no_time() -> None:
+    body = gzip.compress(b"") * 100_000
+    start = time.process_time()
+    with pytest.raises(MalformedBody):
+        decompress(body, "gzip", 1000)
+    assert time.process_time() - start < 1
+
+
+def test_deflate_has_one_member() -> None:
+    with pytest.raises(MalformedBody):
+        decompress(zlib.compress(b"a") * 2, "deflate", 1000)
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,14 @@ from tests.runtime.conftest import ReadLog, Start
 from tests.runtime.documentation import PAGE, written
 
 EXAMPLE = re.compile(
-    r"^```json request=(?P<model>\w+)(?: (?P<setting>\S+))?\n(?P<request>.*?)^```\n\n"
+    r"^```json (?P<form>request|infer)=(?P<model>\w+)(?: (?P<setting>\S+))?\n"
+    r"(?P<request>.*?)^```\n\n"
     r"^```json reply(?:=(?P<status>\d+))?\n(?P<reply>.*?)^```",
     re.DOTALL | re.MULTILINE,
 )
 LOG_LINE = re.compile(r"^```json log=(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 TEXT = PAGE.read_text()
+PATHS = {"request": "/predict", "infer": "/v2/models/model/infer"}
 EXAMPLES = list(EXAMPLE.finditer(TEXT))
 LOG_LINES = {name: json.loads(line) for name, line in LOG_LINE.findall(TEXT)}
 
@@ -35,7 +37,8 @@ def test_every_block_is_played() -> None:
 def test_each_request_is_answered_as_shown(example: re.Match[str], start: Start) -> None:
     name, _, text = (example["setting"] or "").partition("=")
     plane = start(getattr(onnx_models, example["model"])(), **({name: text} if name else {}))
-    reply = plane.handle(Request("POST", "/predict", {}, example["request"].encode(), "id"))
+    path = PATHS[example["form"]]
+    reply = plane.handle(Request("POST", path, {}, example["request"].encode(), "id"))
     assert reply.status == int(example["status"] or 200)
     assert json.loads(reply.body) == json.loads(example["reply"])
 

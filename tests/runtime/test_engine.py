@@ -13,6 +13,7 @@ import onnx
 import pytest
 from inference_runtime.codecs.nested import decode, encode
 from inference_runtime.engine import Cancellation
+from inference_runtime.engine.selection import AUTO, STOCK, load
 from inference_runtime.engine.stock import StockEngine
 from inference_runtime.errors import DeadlineExceeded, InvalidInput, ModelFailed, ModelNotLoaded
 from inference_runtime.tensor import BF16, BYTES, DATATYPES, FP32, Tensor
@@ -181,9 +182,22 @@ def test_class_labels_must_be_a_list_of_strings_or_integers(text: str, tmp_path:
     assert f"'class_labels' is {text!r}; it must be a JSON list" in str(raised.value)
 
 
-def test_a_model_that_answers_with_a_list_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotLoaded, match=r"'y' is a seq\(tensor\(float\)\)"):
-        models.load(models.sequence_of_tensors(), tmp_path)
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (models.sequence_of_tensors(), "'y' is a seq(tensor(float))"),
+        (models.sequence_input(), "'x' is a seq(tensor(float))"),
+        (models.optional_input(), "'x' is a optional(tensor(float))"),
+    ],
+    ids=["sequence out", "sequence in", "optional in"],
+)
+@pytest.mark.parametrize("choice", [AUTO, STOCK])
+def test_a_model_of_other_than_tensors_is_refused_with_the_reason(
+    model: onnx.ModelProto, reason: str, choice: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelNotLoaded) as raised:
+        load(models.save(model, tmp_path / "model.onnx"), 1, choice)
+    assert reason in str(raised.value)
 
 
 def test_an_element_type_outside_the_protocol_is_refused(tmp_path: Path) -> None:

@@ -21,3 +21,13 @@ def test_the_status_says_whose_fault_it_is(cls: type[errors.InferenceError]) -> 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_every_class_says_what_it_is(cls: type[errors.InferenceError]) -> None:
     assert cls.__doc__
+
+
+def test_a_message_does_not_grow_with_what_it_quotes() -> None:
+    message = str(errors.InvalidInput(f"unknown input {'x' * 1_000_000!r}"))
+    assert message == f"unknown input '{'x' * (errors.LONGEST_MESSAGE - 15)}…"
+
+
+def test_a_message_is_unicode_whatever_it_quotes() -> None:
+    assert str(errors.MethodNotAllowed("\ud800 is not allowed")) == "\\ud800 is not allowed"
+    assert str(errors.InvalidInput("é → 🎉")) == "é → 🎉"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import subprocess
-import sys
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,6 +95,37 @@ def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     answers = exchange(server, b"".join([*requests, last]))
     places = [answers.index(part) for part in (b"inference-runtime", b'"live"', b'"model_version"')]
     assert places == sorted(places)
+
+
+def test_http_1_0_gets_one_answer(server: Server) -> None:
+    answer = exchange(server, b"GET /v2/health/live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer
+
+
+def test_a_whole_url_is_a_target_too(server: Server) -> None:
+    fields = ("Connection: close",)
+    assert b'"live":true' in exchange(
+        server, head("GET", "http://localhost/v2/health/live?a=b", *fields)
+    )
+
+
+def test_a_trailer_is_no_header(server: Server) -> None:
+    body = gzip.compress(json.dumps(EIGHT).encode())
+    parts = chunked(body).removesuffix(b"\r\n") + b"Content-Encoding: gzip\r\n\r\n"
+    fields = ("Transfer-Encoding: chunked", "Connection: close")
+    assert exchange(server, head("POST", "/predict", *fields), parts).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_client_may_send_many_requests_before_it_reads(server: Server) -> None:
+    """More than the kernel keeps of the answers, so that they wait for the client."""
+    count = 20_000
+    requests = head("GET", "/v2/models/m/config") * count + head("GET", "/", "Connection: close")
+    with server.connect() as connection:
+        threading.Thread(target=connection.sendall, args=(requests,)).start()
+        time.sleep(0.5)
+        assert label(server.ask("POST", "/predict", EIGHT)) == 8
+        assert everything(connection).count(b"HTTP/1.1 200 ") == count
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -234,11 +265,3 @@ def test_the_time_to_send_is_for_the_whole_request(server: Server) -> None:
                 continue
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert 3 <= sent <= 8
-
-
-def test_the_server_loads_no_command_line_but_its_own() -> None:
-    code = "import sys, inference_runtime.adapters.http.draining; print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(run.stdout.split())
-    assert {"uvicorn.server", "httptools"} <= loaded
-    assert not loaded & {"click", "multiprocessing", "h11", "numpy", "onnxruntime"}

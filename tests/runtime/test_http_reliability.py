@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import signal
 import threading
 import time
@@ -148,6 +149,34 @@ def test_a_run_that_waits_past_its_deadline_is_not_begun(tmp_path: Path, counter
         both = [background(lambda: count_to(server, ENDLESS)) for _ in range(2)]
         assert [future.result().status for future in both] == [504, 504]
         assert count_to(server, QUICK).json["predictions"] == [QUICK]
+
+
+def test_what_is_pipelined_behind_a_slow_run_waits_for_it(tmp_path: Path, counter: Path) -> None:
+    with serving(tmp_path, counter) as server, server.connect() as client:
+        slow, quick = (
+            post("/predict", json.dumps({"features": [number]}).encode()) for number in (BRIEF, 7)
+        )
+        last = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        client.sendall(slow + quick + last)
+        answers = b""
+        while part := client.recv(65536):
+            answers += part
+        places = [answers.index(b"[%d]" % number) for number in (BRIEF, 7)]
+        assert places == sorted(places)
+        assert answers.count(b"HTTP/1.1 200 ") == 3
+        assert answers.index(b'"status"') > places[1]
+
+
+def test_a_server_that_can_hold_no_more_connections_goes_on(tmp_path: Path) -> None:
+    with serving(tmp_path, DIGITS) as server, ExitStack() as clients:
+        time.sleep(0.5)  # until it has imported what it imports behind its first answer
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (40, 40))
+        for _ in range(60):
+            clients.enter_context(server.connect())
+        server.wait_for("no more connections for a moment")
+        assert is_idle(server)
+        clients.close()
+        assert server.ask("GET", "/health").status == 200
 
 
 def test_a_client_that_hangs_up_ends_its_run(tmp_path: Path, counter: Path) -> None:

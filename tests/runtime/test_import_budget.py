@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httptools
 import pytest
 from inference_runtime.engine.capi.library import find_library
 
@@ -49,7 +50,8 @@ OWN = {
     "codecs", "codecs.nested", "codecs.open_inference", "codecs.simple", "content_encoding",
     "dataplane", "endpoints", "endpoints.open_inference", "endpoints.simple", "engine",
     "engine.ahead", "engine.capi", "engine.capi.library", "engine.capi.mapping",
-    "engine.capi.session", "engine.failures", "engine.labels", "engine.options",
+    "engine.capi.prepared", "engine.capi.session", "engine.capi.values",
+    "engine.failures", "engine.labels", "engine.options",
     "engine.profiles", "engine.selection", "engine.threads",
     "errors", "exchange", "jsonio", "loading", "manifest", "messages", "models",
     "models.files", "models.local", "models.memory", "models.onnx_file", "observers",
@@ -117,3 +119,12 @@ def test_the_lambda_loop_adds_no_more_than_the_module_of_sockets(version: str) -
         added = loaded(python, code, **path) - loaded(python, HANDLER, **path)
     theirs = {name for name in added if not name.startswith("inference_runtime.")}
     assert theirs == {"_socket"}
+
+
+def test_the_http_host_adds_its_parser_sockets_and_little_else() -> None:
+    path = {"PYTHONPATH": f"{RUNTIME}:{Path(httptools.__file__).parents[1]}"}
+    base = f"{HANDLER}; import socket, httptools"
+    host = "from inference_runtime.adapters.http import server, start"
+    added = loaded(sys.executable, f"{base}; {host}", **path) - loaded(sys.executable, base, **path)
+    theirs = {name for name in added if not name.startswith("inference_runtime.")}
+    assert theirs == {"_heapq", "_queue", "signal"}

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from inference_runtime.observers.traces import Traces
 from inference_runtime.settings import TRACE_ID, Settings
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.runtime import onnx_models
+from tests.runtime import http_server, onnx_models
 from tests.runtime.planes import send, serving
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -103,6 +104,19 @@ def test_a_span_and_its_parts_join_the_callers_trace() -> None:
     for part in ("decode", "run", "encode"):
         assert spans[part].parent.span_id == infer.context.span_id
         assert infer.start_time <= spans[part].start_time <= spans[part].end_time <= infer.end_time
+
+
+def test_a_server_sends_its_spans_before_it_ends(
+    tmp_path: Path, digits: Path, collector: tuple[str, set[bytes]]
+) -> None:
+    url, traces = collector
+    tracing = {"INFERENCE_TRACES": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": url}
+    with http_server.serving(tmp_path, digits / "digits.onnx", **tracing) as server:
+        pixels = {"features": [0] * 64}
+        assert server.ask("POST", "/predict", pixels, traceparent=TRACEPARENT).status == 200
+        server.signal()
+        assert server.process.wait(timeout=10) == 0
+    assert traces == {bytes.fromhex(TRACEPARENT.split("-")[1])}
 
 
 XRAY = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled="

@@ -414,6 +414,25 @@ def test_models_load_and_unload_where_that_is_allowed() -> None:
     assert "unloaded" in error(infer(plane, ROW), status=503)
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{", "not JSON"),
+        (b"[]", "must be an object, or empty"),
+        ({"parameters": []}, "must be an object"),
+        ({"parameters": {"config": "{}"}}, "'config' is not known"),
+        ({"parameters": {"file:1/model.onnx": "AA=="}}, "'file:1/model.onnx' is not known"),
+    ],
+)
+def test_a_load_that_asks_for_more_is_refused(body: Any, message: str) -> None:
+    """Another configuration or other files, as Triton takes them, would be left out in silence."""
+    plane = unloaded(INFERENCE_MODEL_CONTROL="explicit")
+    for action in ("load", "unload"):
+        reply = send(plane, "POST", f"/v2/repository/models/m/{action}", body)
+        assert message in error(reply)
+    assert send(plane, "GET", "/v2/models/m/ready").status == 503
+
+
 def test_models_do_not_load_and_unload_by_default(planes: dict[str, DataPlane]) -> None:
     path = "/v2/repository/models/m/unload"
     assert "INFERENCE_MODEL_CONTROL" in error(send(planes["FP32"], "POST", path), status=403)

@@ -18,6 +18,18 @@ def test_every_route_is_documented() -> None:
             assert operation["summary"]
 
 
+def test_an_inference_is_documented_in_its_binary_form_too() -> None:
+    with serving(onnx_models.identity("FP32")) as plane:
+        document = answer(send(plane, "GET", "/openapi.json"))
+    infer = document["paths"]["/v2/models/{model}/infer"]["post"]
+    forms = {"application/json", "application/octet-stream"}
+    assert infer["requestBody"]["content"].keys() == forms
+    assert infer["responses"]["200"]["content"].keys() == forms
+    assert [p["name"] for p in infer["parameters"]] == ["model", "inference-header-content-length"]
+    predict = document["paths"]["/models/{model}/predict"]["post"]
+    assert predict["requestBody"]["content"].keys() == {"application/json"}
+
+
 def test_the_predict_schema_takes_what_the_model_takes() -> None:
     with serving(onnx_models.identity("FP32")) as plane:
         document = answer(send(plane, "GET", "/openapi.json"))

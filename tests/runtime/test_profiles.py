@@ -55,6 +55,9 @@ class TestChoice:
             ({**ON_LAMBDA, "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}, True),
             ({**ON_LAMBDA, "INFERENCE_PROFILE": "throughput"}, True),
             ({"INFERENCE_PROFILE": "cold"}, False),
+            ({"K_SERVICE": "digits"}, False),
+            ({"FUNCTIONS_CUSTOMHANDLER_PORT": "7071"}, False),
+            ({"K_SERVICE": "digits", "INFERENCE_PROVIDERS": "cuda,cpu"}, True),
         ],
     )
     def test_by_setting_else_by_whether_a_caller_waits(

@@ -7,16 +7,12 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
 import snapshot_restore_py as registry
 from inference_runtime.adapters import snapstart
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.contract.runtime_api import AWSLAMBDARIC, LOOP, PREFIX, lambda_client
 from tests.runtime import onnx_models as models
@@ -64,31 +60,6 @@ def environ(tmp_path: Path) -> dict[str, str]:
 def empty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_before_snapshot_registry", [])
     monkeypatch.setattr(registry, "_after_restore_registry", [])
-
-
-@pytest.fixture
-def collector() -> Iterator[tuple[str, set[bytes]]]:
-    """An OpenTelemetry collector: its URL, and the trace ids that it was sent."""
-    traces: set[bytes] = set()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                for scope in resource.scope_spans:
-                    traces.update(span.trace_id for span in scope.spans)
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_arguments: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", traces
-    server.shutdown()
-    server.server_close()
 
 
 def test_copies_answer_alike_and_share_neither_random_numbers_nor_connections(

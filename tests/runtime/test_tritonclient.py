@@ -123,8 +123,12 @@ def test_the_repository_loads_and_unloads(client: triton.InferenceServerClient) 
     assert not client.is_model_ready("m")
     (entry,) = client.get_model_repository_index()
     assert (entry["name"], entry["state"]) == ("m", "UNAVAILABLE")
+    with pytest.raises(InferenceServerException, match="'config' is not known"):
+        client.load_model("m", config="{}")
     client.load_model("m")
     assert client.is_model_ready("m")
+    client.unload_model("m", unload_dependents=True)
+    client.load_model("m")
 
 
 def test_the_asynchronous_client(server: Server) -> None:

@@ -1,11 +1,11 @@
-"""Our application, for any ASGI server."""
+"""Our data plane, for any ASGI server."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "runtime"))
 
-from inference_runtime.adapters.http.application import Application
+from inference_runtime.adapters.asgi import Application
 from inference_runtime.serving import start
 
 plane = start()

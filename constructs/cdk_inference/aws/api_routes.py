@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from cdk_inference.aws.tokens import are_known
 from cdk_inference.contract import HEALTH_PATH, infer_path, metadata_path, ready_path
 from cdk_inference.contract import predict_path as path_by_name
+from cdk_inference.model import IDENTIFIER
 from cdk_inference.request_schema import infer_schema, predict_schema
 
 if TYPE_CHECKING:
@@ -116,6 +117,28 @@ def routes_by_name(
     return [predict, *_protocol(prefix, handler, model)]
 
 
+def calls_of_one(path: str, model_name: str | None) -> list[tuple[str, str]]:
+    """Method and path of each route that :func:`routes_of_one` has."""
+    calls = [("POST", path), ("GET", HEALTH_PATH)]
+    return calls if model_name is None else [*calls, *_protocol_calls(model_name)]
+
+
+def calls_by_name(model_name: str) -> list[tuple[str, str]]:
+    """Method and path of each route that :func:`routes_by_name` has."""
+    return [("POST", path_by_name(model_name)), *_protocol_calls(model_name)]
+
+
+def check_model_name(name: str, problems: Problems) -> None:
+    """Record a problem unless a path can have the model's name in it."""
+    if are_known(name) and not IDENTIFIER.fullmatch(name):
+        problems.add(
+            f"a model is called {name!r}",
+            allowed="1 to 64 letters, digits, '.', '_' and '-' are allowed, the first a letter or"
+            " digit",
+            remedy="give it another name: it is part of its path",
+        )
+
+
 def check_path(path: str, problems: Problems) -> None:
     """Record a problem unless predictions can have ``path`` of an API."""
     if not problems.check_known("path", are_known(path)):
@@ -138,6 +161,10 @@ def check_path(path: str, problems: Problems) -> None:
             allowed="what is below /v2 is the Open Inference Protocol's",
             remedy="give another one such as '/predict'",
         )
+
+
+def _protocol_calls(name: str) -> list[tuple[str, str]]:
+    return [("POST", infer_path(name)), ("GET", metadata_path(name)), ("GET", ready_path(name))]
 
 
 def _protocol(prefix: str, handler: lambda_.IFunction, model: AnyModel) -> list[ApiRoute]:

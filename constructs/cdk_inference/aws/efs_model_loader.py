@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 from aws_cdk import CfnOutput, Duration, Stack
 from aws_cdk import aws_datasync as datasync
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 
 from cdk_inference.aws.nag import acknowledge, resource_finding
+from cdk_inference.aws.tokens import are_known
 from cdk_inference.validation import Problems
 from constructs import Construct
 
@@ -84,7 +86,7 @@ class EfsModelLoader(Construct):
             destination_location_arn=self._target(target).attr_location_arn,
             includes=_only(prefix),
             schedule=datasync.CfnTask.TaskScheduleProperty(
-                schedule_expression=f"rate({every.to_hours():g} hours)", status="ENABLED"
+                schedule_expression=events.Schedule.rate(every).expression_string, status="ENABLED"
             ),
             options=datasync.CfnTask.OptionsProperty(
                 # The access point has a user of its own; a bucket knows none.
@@ -173,6 +175,8 @@ def _only(prefix: str) -> list[datasync.CfnTask.FilterRuleProperty] | None:
 
 
 def _check_interval(every: Duration, problems: Problems) -> None:
+    if not problems.check_known("every", not every.is_unresolved()):
+        return
     minutes = every.to_minutes()
     if minutes < 60 or minutes % 60:
         problems.add(
@@ -183,7 +187,7 @@ def _check_interval(every: Duration, problems: Problems) -> None:
 
 
 def _check_prefix(prefix: str, problems: Problems) -> None:
-    if prefix and not _FOLDER.fullmatch(prefix):
+    if prefix and are_known(prefix) and not _FOLDER.fullmatch(prefix):
         problems.add(
             f"prefix is {prefix!r}",
             allowed="allowed are names of letters, digits, '.', '_' and '-', each before a '/'",

@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_inference.aws.efs_model_loader import DEFAULT_EVERY, EfsModelLoader
-from cdk_inference.aws.file_mount import check_mount_path, mount_file_system
+from cdk_inference.aws.file_mount import check_existing, check_mount_path, mount_file_system
 from cdk_inference.aws.network import Network, PrivateNetwork, check_subnets
 from cdk_inference.validation import Problems
 from constructs import Construct
@@ -189,15 +189,7 @@ def _check_existing(
 ) -> None:
     if file_system is None and access_point is None:
         return
-    needed = {"file_system": file_system, "access_point": access_point, "vpc": vpc}
-    missing = [name for name, value in needed.items() if value is None]
-    if missing:
-        present = [name for name in needed if name not in missing]
-        problems.add(
-            f"{' and '.join(present)} given without {' and '.join(missing)}",
-            allowed="a file system that is there already has its network, and a folder with models",
-            remedy="give all three, or leave file_system and access_point out",
-        )
+    check_existing({"file_system": file_system, "access_point": access_point}, vpc, problems)
     if encryption_key is not None:
         problems.add(
             "encryption_key is given for a file system that is there already",

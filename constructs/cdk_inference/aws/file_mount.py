@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aws_cdk import aws_lambda as lambda_
 
+from cdk_inference.aws.tokens import are_known
 from cdk_inference.validation import Problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from aws_cdk import aws_ec2 as ec2
 
@@ -22,12 +23,33 @@ _MOUNT_PATH: Final = re.compile(r"/mnt/[A-Za-z0-9_.-]{1,155}")
 
 def check_mount_path(path: str, problems: Problems) -> None:
     """Record a problem if Lambda mounts nothing at ``path``."""
-    if not _MOUNT_PATH.fullmatch(path):
+    if are_known(path) and not _MOUNT_PATH.fullmatch(path):
         problems.add(
             f"mount_path is {path!r}",
             allowed="Lambda takes /mnt/ and one name of letters, digits, '_', '.' and '-', 160"
             " characters in all",
             remedy="give one such as '/mnt/models'",
+        )
+
+
+def check_existing(
+    existing: Mapping[str, object | None], vpc: ec2.IVpc | None, problems: Problems
+) -> None:
+    """Record a problem if of a file system that is there already only some is given.
+
+    Args:
+        existing: what names it, by argument.
+        vpc: where it is.
+        problems: the store's.
+    """
+    needed = {**existing, "vpc": vpc}
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
+        present = [name for name in needed if name not in missing]
+        problems.add(
+            f"{' and '.join(present)} given without {' and '.join(missing)}",
+            allowed="a file system that is there already has its network, and a folder with models",
+            remedy=f"give all three, or leave {' and '.join(existing)} out",
         )
 
 

@@ -136,8 +136,9 @@ class GradualRelease(Construct):
                 failed_deployment=True, stopped_deployment=True, deployment_in_alarm=True
             ),
         )
-        # CodeDeploy moves the alias as soon as that is updated.
-        function.alias.node.add_dependency(self._allow(role, function))
+        # CodeDeploy moves the alias as soon as that is updated: by then it must be allowed to, and
+        # the alarms must be on the new version.
+        function.alias.node.add_dependency(self._allow(role, function), self.deployment_group)
 
     def _allow(self, role: iam.Role, function: MLInferenceFunction) -> iam.Policy:
         function_arn = function.function.function_arn

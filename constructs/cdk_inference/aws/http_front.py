@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from cdk_inference.aws.api_routes import ApiRoute
     from constructs import Construct
 
+STAGE: Final = "$default"
+
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
 _ACCESS_LOG_FIELDS: Final = {
     "requestId": "$context.requestId",
@@ -107,7 +109,7 @@ class HttpFront:
             scope,
             "Stage",
             http_api=api,
-            stage_name="$default",
+            stage_name=STAGE,
             auto_deploy=True,
             throttle=self.throttle or apigwv2.ThrottleSettings(rate_limit=100, burst_limit=200),
             access_log_settings=_AccessLogs(log_group),

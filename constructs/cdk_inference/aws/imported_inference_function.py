@@ -40,6 +40,7 @@ class ImportedInferenceFunction(InferenceFunction):
         timeout: Duration | None,
         reserved_concurrency: int | None,
         architecture: lambda_.Architecture | None,
+        same_environment: bool,
     ) -> None:
         super().__init__(scope, id)
         problems = Problems(self.node.path)
@@ -47,8 +48,16 @@ class ImportedInferenceFunction(InferenceFunction):
         problems.raise_if_any()
 
         function_arn, self.alias_name = _split(alias_arn)
-        self.function = self._find("Function", function_arn, architecture)
-        self.alias = self._find("Alias", alias_arn, architecture)
+        self.function, self.alias = (
+            lambda_.Function.from_function_attributes(
+                self,
+                id,
+                function_arn=arn,
+                architecture=architecture,
+                same_environment=same_environment or None,
+            )
+            for id, arn in (("Function", function_arn), ("Alias", alias_arn))
+        )
         self.title = self.function.function_name
         self.log_group = log_group
         self.memory_size = memory_size
@@ -64,13 +73,6 @@ class ImportedInferenceFunction(InferenceFunction):
             grantee=grantee,
             actions=["lambda:InvokeFunction"],
             resource_arns=[self.alias.function_arn],
-        )
-
-    def _find(
-        self, id: str, arn: str, architecture: lambda_.Architecture | None
-    ) -> lambda_.IFunction:
-        return lambda_.Function.from_function_attributes(
-            self, id, function_arn=arn, architecture=architecture
         )
 
 

@@ -107,6 +107,8 @@ def check_alarms(
                 allowed=f"its threshold is a share of {missing}, which is not known here",
                 remedy="tell it in facts=FunctionFacts(…), or leave the alarm out",
             )
+        if not problems.check_known(f"alarm {name!r}", _is_known(alarm)):
+            continue
         _check_threshold(name, alarm, problems)
         _check_period(name, alarm, problems)
         if not 1 <= alarm.periods_to_alarm <= alarm.periods:
@@ -184,6 +186,11 @@ def _missing_fact(on: AlarmOn, function: MonitoredFunction) -> str | None:
             return None if known else "the function's reserved_concurrency"
         case _:
             return None
+
+
+def _is_known(alarm: InferenceAlarm) -> bool:
+    numbers = (alarm.threshold, alarm.periods, alarm.periods_to_alarm)
+    return are_known(*numbers) and not alarm.period.is_unresolved()
 
 
 def _check_period(name: str, alarm: InferenceAlarm, problems: Problems) -> None:

@@ -98,10 +98,11 @@ class InferenceBudget(Construct):
 
         for construct in [Stack.of(self)] if of is None else of:
             Tags.of(construct).add(self.tag.key, self.tag.value)
+        budget = self._budget(monthly_limit, emails, topic)
         if topic is not None:
             source = Stack.of(self).format_arn(service="budgets", region="", resource="*")
-            let_publish(topic, "budgets.amazonaws.com", source=source)
-        self._budget(monthly_limit, emails, topic)
+            # A budget whose topic does not take its messages yet may be refused.
+            let_publish(topic, "budgets.amazonaws.com", source=source).apply_before(budget)
         CfnOutput(
             self,
             "ActivateTagCommand",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import jsii
-from aws_cdk import CfnOutput
+from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_inference.aws.api_auth import ApiAuth
+from cdk_inference.aws.imported_inference_function_url import ImportedInferenceFunctionUrl
 from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.context import is_local
 from cdk_inference.contract import INVOKE_MODE
@@ -18,11 +19,12 @@ from constructs import Construct, IValidation
 if TYPE_CHECKING:
     from aws_cdk import aws_iam as iam
 
+    from cdk_inference.aws.addressable_function import AddressableFunction
     from cdk_inference.aws.inference_function import InferenceFunction
-    from cdk_inference.aws.ml_inference_function import MLInferenceFunction
+    from constructs import IConstruct
 
 _STREAMED: Final = "RESPONSE_STREAM"
-_APIS: Final = ("HttpApi", "RestApi")
+_API_GATEWAY: Final = "apigateway.amazonaws.com"
 
 
 class InferenceFunctionUrl(Construct):
@@ -68,7 +70,7 @@ class InferenceFunctionUrl(Construct):
         scope: Construct,
         id: str,
         *,
-        function: MLInferenceFunction,
+        function: AddressableFunction,
         auth: ApiAuth | None = None,
         invoke_mode: lambda_.InvokeMode = lambda_.InvokeMode.BUFFERED,
         cors: lambda_.FunctionUrlCorsOptions | None = None,
@@ -108,6 +110,27 @@ class InferenceFunctionUrl(Construct):
         self.url = self.function_url.url
         CfnOutput(self, "Url", value=self.url, description="Predictions are at predict below this")
 
+    @staticmethod
+    def from_url(
+        scope: Construct, id: str, url: str, *, function: InferenceFunction
+    ) -> ImportedInferenceFunctionUrl:
+        """Look up a URL that was made elsewhere, to call it.
+
+        Args:
+            scope: where the look-up is.
+            id: its own in ``scope``.
+            url: the other app's output ``Url``.
+            function: whose URL it is, looked up by :meth:`MLInferenceFunction.from_alias_arn`.
+
+        Raises:
+            ConfigurationError: ``url`` is none.
+
+        Example:
+            >>> url = InferenceFunctionUrl.from_url(stack, "Url", digits_url, function=digits)
+            >>> url.grant_invoke(caller)
+        """
+        return ImportedInferenceFunctionUrl(scope, id, url, function)
+
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow ``grantee`` to call the URL with signed requests, and nothing else."""
         return self.function_url.grant_invoke_url(grantee)
@@ -117,16 +140,28 @@ class InferenceFunctionUrl(Construct):
 class _OnlyUrl:
     """An API may be added after the URL."""
 
-    def __init__(self, function: MLInferenceFunction) -> None:
+    def __init__(self, function: AddressableFunction) -> None:
         self._function = function
 
     def validate(self) -> list[str]:
+        if not self._is_behind_an_api():
+            return []
         return [
             "the function has a URL that streams, and an API; API Gateway cannot read a stream that"
             " is not its own; give the URL InvokeMode.BUFFERED, or the API a function of its own"
-            for api in _APIS
-            if self._function.node.try_find_child(api) is not None
         ]
+
+    def _is_behind_an_api(self) -> bool:
+        app = self._function.node.root
+        return any(self._lets_an_api_call(construct) for construct in app.node.find_all())
+
+    def _lets_an_api_call(self, construct: IConstruct) -> bool:
+        """Whether it is API Gateway's permission to call the alias."""
+        if not isinstance(construct, lambda_.CfnPermission) or construct.principal != _API_GATEWAY:
+            return False
+        names = [construct.function_name, self._function.alias.function_arn]
+        called, alias = Stack.of(construct).resolve(names)
+        return bool(called == alias)
 
 
 def _check_auth(auth: ApiAuth, problems: Problems) -> None:
@@ -148,7 +183,7 @@ def _check_made_here(function: InferenceFunction, problems: Problems) -> None:
 
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
-def _check_stream(function: MLInferenceFunction, problems: Problems) -> None:
+def _check_stream(function: AddressableFunction, problems: Problems) -> None:
     if function.function.runtime.name != lambda_.Runtime.FROM_IMAGE.name:
         problems.add(
             "invoke_mode is RESPONSE_STREAM",

@@ -10,7 +10,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 
 from cdk_inference.aws.api_routes import check_path, routes_of_one
-from cdk_inference.aws.rest_front import RestFront
+from cdk_inference.aws.imported_inference_api import ApiPlace, ImportedInferenceApi
+from cdk_inference.aws.rest_front import STAGE, RestFront
 from cdk_inference.contract import DEFAULT_PREDICT_PATH
 from cdk_inference.validation import Problems
 from constructs import Construct
@@ -123,6 +124,39 @@ class InferenceRestApi(Construct):
             value=made.export_command,
             description="Writes the OpenAPI document of what is deployed",
         )
+
+    @staticmethod
+    def from_api_id(
+        scope: Construct,
+        id: str,
+        api_id: str,
+        *,
+        path: str = DEFAULT_PREDICT_PATH,
+        model_name: str | None = None,
+        region: str | None = None,
+        domain_name: str | None = None,
+    ) -> ImportedInferenceApi:
+        """Look up an API that was made elsewhere, to call it.
+
+        Args:
+            scope: where the look-up is.
+            id: its own in ``scope``.
+            api_id: the API's, which its own URL begins with.
+            path: where it answers predictions. Default: ``/predict``.
+            model_name: what its model is called in the Open Inference Protocol. Default: not known,
+                so that nobody is allowed to call that.
+            region: of the API. Default: the stack's own.
+            domain_name: of the API's own. Default: none.
+
+        Raises:
+            ConfigurationError: ``api_id``, ``path`` or ``model_name`` is none.
+
+        Example:
+            >>> api = InferenceRestApi.from_api_id(stack, "Digits", "a1b2c3d4e5")
+            >>> api.grant_invoke(caller)
+        """
+        place = ApiPlace(api_id, STAGE, f"/{STAGE}", region, domain_name)
+        return ImportedInferenceApi(scope, id, place, path=path, model_name=model_name)
 
     def grant_invoke(self, grantee: iam.IGrantable) -> iam.Grant:
         """Allow ``grantee`` to call every path. For an API with :meth:`ApiAuth.iam` only.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Unpack
+from typing import TYPE_CHECKING, Final
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Size
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 
+from cdk_inference.aws.addressable_function import AddressableFunction
 from cdk_inference.aws.environment import function_environment
 from cdk_inference.aws.function_checks import (
     check_base_image,
@@ -20,15 +21,17 @@ from cdk_inference.aws.function_checks import (
     default_ephemeral_storage,
 )
 from cdk_inference.aws.imported_inference_function import ImportedInferenceFunction
-from cdk_inference.aws.inference_function import InferenceFunction
-from cdk_inference.aws.inference_function_url import InferenceFunctionUrl
-from cdk_inference.aws.inference_http_api import InferenceHttpApi
-from cdk_inference.aws.inference_rest_api import InferenceRestApi
 from cdk_inference.aws.initialization import warn_of_long_init
 from cdk_inference.aws.memory import check_memory, default_memory_mb, warn_of_tight_memory
 from cdk_inference.aws.model_source import ModelSource
 from cdk_inference.aws.nag import acknowledge
-from cdk_inference.aws.network import Network, check_subnets, interface_statement
+from cdk_inference.aws.network import (
+    Network,
+    ReachedService,
+    check_subnets,
+    interface_statement,
+    reach,
+)
 from cdk_inference.aws.optimized_model import warn_of_unused_optimization
 from cdk_inference.aws.packaging import (
     Packaging,
@@ -41,11 +44,8 @@ from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.aws.synth_checks import CompleteFunction
 from cdk_inference.aws.telemetry import Telemetry, Tracing
 from cdk_inference.aws.warm_strategy import WarmStrategy
-from cdk_inference.contract import CORS_ORIGINS, DEFAULT_PREDICT_PATH, PIPELINE, PREDICT_PATH
-from cdk_inference.limits import (
-    LAMBDA_DEFAULT_PYTHON,
-    REST_API_TIMEOUT_SECONDS,
-)
+from cdk_inference.contract import PIPELINE, RESPONSE_CACHE
+from cdk_inference.limits import LAMBDA_DEFAULT_PYTHON, REST_API_TIMEOUT_SECONDS
 from cdk_inference.model import InferenceModel
 from cdk_inference.validation import Problems
 
@@ -55,15 +55,13 @@ if TYPE_CHECKING:
     from aws_cdk import aws_ec2 as ec2
 
     from cdk_inference.aws.ab_routing import ABRouting
-    from cdk_inference.aws.api_auth import ApiAuth
     from cdk_inference.aws.gradual_release import GradualRelease
-    from cdk_inference.aws.http_front import HttpApiOptions
+    from cdk_inference.aws.inference_function import InferenceFunction
     from cdk_inference.aws.model_source import AnyModel
-    from cdk_inference.aws.rest_front import RestApiOptions
     from constructs import Construct
 
 
-class MLInferenceFunction(InferenceFunction):
+class MLInferenceFunction(AddressableFunction):
     """A Lambda function that answers requests with an ONNX model's predictions.
 
     Every change of the model, the runtime or a setting publishes a new version, and the alias
@@ -103,9 +101,10 @@ class MLInferenceFunction(InferenceFunction):
             paid for.
         warm_strategy: how callers are spared cold starts. Default: :meth:`WarmStrategy.none`, which
             costs nothing.
-        vpc: where the function runs; its security group lets nothing out but what it needs for the
-            model, so add what your own code needs to ``function.connections``. Default: that of a
-            file system that has the model, or else none, which is simpler and reaches the internet.
+        vpc: where the function runs; its security group lets nothing out but what is needed for the
+            model and the settings here, so add what your own code needs to
+            ``function.connections``. Default: that of a file system that has the model, or else
+            none, which is simpler and reaches the internet.
         vpc_subnets: which of the VPC's subnets. Default: the private ones.
         tracing: what AWS X-Ray sees of requests. Default: what Lambda itself knows of them.
         lambda_insights: whether CloudWatch Lambda Insights tells the processor time, network and
@@ -144,20 +143,16 @@ class MLInferenceFunction(InferenceFunction):
         >>> function.add_http_api(auth=ApiAuth.public())
     """
 
-    function: lambda_.Function
     alias: lambda_.Alias
     log_group: logs.LogGroup
     role: Final[iam.Role]
-    model: Final[AnyModel]
     model_source: Final[ModelSource]
-    network: Final[Network | None]
     memory_size: Size
     timeout: Duration
     python_version: Final[str]
     ephemeral_storage: Final[Size]
     retain_versions: Final[bool]
     release: GradualRelease | ABRouting | None
-    has_pipeline: Final[bool]
 
     def __init__(
         self,
@@ -197,7 +192,6 @@ class MLInferenceFunction(InferenceFunction):
         self.has_pipeline = PIPELINE in (environment or {})
         self.warm_capacity = None
         self.release = None
-        self._predict_path: str | None = None
         architecture = architecture or lambda_.Architecture.X86_64
         self.python_version = python_version
         packaged = model if source.is_baked and isinstance(model, InferenceModel) else None
@@ -236,10 +230,7 @@ class MLInferenceFunction(InferenceFunction):
             retention=log_retention,
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
-        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        self.log_group.grant_write(self.role)
-        if self.network is not None:
-            self.role.add_to_policy(interface_statement())
+        self.role = self._make_role(self.log_group)
         artifact = package(
             self,
             packaged,
@@ -282,11 +273,8 @@ class MLInferenceFunction(InferenceFunction):
         )
         source.attach(self)
         telemetry.attach(self)
-        acknowledge(
-            self.role,
-            "IAM5[Resource::*]",
-            "X-Ray's actions take no resource, nor does Lambda know its network interfaces before",
-        )
+        if variables.get(RESPONSE_CACHE, "").startswith("dynamodb:"):
+            reach(self, ReachedService.DYNAMODB, "answers are cached in")
         acknowledge(
             self.function,
             "L1",
@@ -298,25 +286,7 @@ class MLInferenceFunction(InferenceFunction):
         self.alias = lambda_.Alias(
             self, "Live", alias_name=self.alias_name, version=self.function.current_version
         )
-        CfnOutput(
-            self,
-            "FunctionArn",
-            value=self.function.function_arn,
-            description=f"The function that serves {model.name}",
-        )
-        CfnOutput(
-            self,
-            "AliasArn",
-            value=self.alias.function_arn,
-            description=f"Invoke this to get a prediction of {model.name}",
-        )
-        if retain_versions:
-            CfnOutput(
-                self,
-                "Version",
-                value=self.function.current_version.version,
-                description=f"The version of the function that serves {model.name} {model.version}",
-            )
+        self._put_out()
         warn_of_unused_optimization(self)
         self.warm_strategy.apply(self)
 
@@ -331,6 +301,7 @@ class MLInferenceFunction(InferenceFunction):
         timeout: Duration | None = None,
         reserved_concurrency: int | None = None,
         architecture: lambda_.Architecture | None = None,
+        same_environment: bool = False,
     ) -> InferenceFunction:
         """Look up a function that was made elsewhere, by the alias that its callers invoke.
 
@@ -345,6 +316,9 @@ class MLInferenceFunction(InferenceFunction):
             timeout: of the function. Default: not known, so that nothing is checked against it.
             reserved_concurrency: of the function. Default: not known, likewise.
             architecture: of the function, for its price. Default: x86_64.
+            same_environment: whether the stack will be deployed to the function's own account and
+                region, so that an API of this app may be allowed to call it. Default: only where
+                the stack says both and they are the same; otherwise the CDK warns.
 
         Raises:
             ConfigurationError: ``alias_arn`` is not the ARN of an alias.
@@ -362,91 +336,39 @@ class MLInferenceFunction(InferenceFunction):
             timeout=timeout,
             reserved_concurrency=reserved_concurrency,
             architecture=architecture,
+            same_environment=same_environment,
         )
 
-    def add_http_api(
-        self, path: str = DEFAULT_PREDICT_PATH, **options: Unpack[HttpApiOptions]
-    ) -> InferenceHttpApi:
-        """Put an HTTP API in front of the alias; a function has at most one.
+    def _make_role(self, log_group: logs.LogGroup) -> iam.Role:
+        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group.grant_write(role)
+        if self.network is not None:
+            role.add_to_policy(interface_statement())
+        acknowledge(
+            role,
+            "IAM5[Resource::*]",
+            "X-Ray's actions take no resource, nor does Lambda know its network interfaces before",
+        )
+        return role
 
-        Args and defaults: as :class:`InferenceHttpApi`.
-
-        Raises:
-            ConfigurationError: as :class:`InferenceHttpApi`.
-
-        Example:
-            >>> function.add_http_api("/digits", auth=ApiAuth.public()).url
-        """
-        api = InferenceHttpApi(
+    def _put_out(self) -> None:
+        CfnOutput(
             self,
-            "HttpApi",
-            handler=self.alias,
-            path=path,
-            model=self.model,
-            has_pipeline=self.has_pipeline,
-            **options,
+            "FunctionArn",
+            value=self.function.function_arn,
+            description=f"The function that serves {self.model.name}",
         )
-        self._serve_at(path)
-        return api
-
-    def add_rest_api(
-        self, path: str = DEFAULT_PREDICT_PATH, **options: Unpack[RestApiOptions]
-    ) -> InferenceRestApi:
-        """Put a REST API in front of the alias; a function has at most one.
-
-        Args and defaults: as :class:`InferenceRestApi`.
-
-        Raises:
-            ConfigurationError: as :class:`InferenceRestApi`.
-
-        Example:
-            >>> function.add_rest_api(web_acl_arn=acl.attr_arn).url
-        """
-        api = InferenceRestApi(
+        CfnOutput(
             self,
-            "RestApi",
-            handler=self.alias,
-            path=path,
-            model=self.model,
-            has_pipeline=self.has_pipeline,
-            **options,
+            "AliasArn",
+            value=self.alias.function_arn,
+            description=f"Invoke this to get a prediction of {self.model.name}",
         )
-        self._serve_at(path)
-        if origins := options.get("cors_origins"):
-            self.function.add_environment(CORS_ORIGINS, ",".join(origins))
-        return api
-
-    def add_function_url(
-        self,
-        *,
-        auth: ApiAuth | None = None,
-        invoke_mode: lambda_.InvokeMode = lambda_.InvokeMode.BUFFERED,
-        cors: lambda_.FunctionUrlCorsOptions | None = None,
-    ) -> InferenceFunctionUrl:
-        """Give the alias a URL of its own, without an API in front; a function has at most one.
-
-        Args and defaults: as :class:`InferenceFunctionUrl`.
-
-        Raises:
-            ConfigurationError: as :class:`InferenceFunctionUrl`.
-
-        Example:
-            >>> function.add_function_url(invoke_mode=lambda_.InvokeMode.RESPONSE_STREAM).url
-        """
-        return InferenceFunctionUrl(
-            self, "FunctionUrl", function=self, auth=auth, invoke_mode=invoke_mode, cors=cors
-        )
-
-    def _serve_at(self, path: str) -> None:
-        """Tell the runtime the path of an API; both of a function have the same."""
-        if self._predict_path not in (None, path):
-            problems = Problems(self.node.path)
-            problems.add(
-                f"path is {path!r}",
-                allowed=f"the function answers at {self._predict_path!r} for its other API",
-                remedy="give both APIs the same path",
+        if self.retain_versions:
+            CfnOutput(
+                self,
+                "Version",
+                value=self.function.current_version.version,
+                description="The version of the function that serves"
+                f" {self.model.name} {self.model.version}",
             )
-            problems.raise_if_any()
-        self._predict_path = path
-        if path != DEFAULT_PREDICT_PATH:
-            self.function.add_environment(PREDICT_PATH, path)

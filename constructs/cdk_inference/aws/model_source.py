@@ -6,9 +6,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aws_cdk import aws_ec2 as ec2
-
-from cdk_inference.aws.network import ReachedService, Reaches
+from cdk_inference.aws.network import ReachedService, reach
 from cdk_inference.aws.readiness import checklist as readiness
 from cdk_inference.contract import (
     MODEL_SHA256,
@@ -147,11 +145,7 @@ class _S3(ModelSource):
         _acknowledge_manifest(function)
         self.store.grant_read(function.role, *_paths(function.model))
         _deploy(self.store, function)
-        if function.network is not None:
-            function.node.add_validation(
-                Reaches(function.network, ReachedService.S3, "the model is in")
-            )
-            function.function.connections.allow_to_any_ipv4(ec2.Port.HTTPS, "Amazon S3")
+        reach(function, ReachedService.S3, "the model is in")
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,15 @@ from aws_cdk import aws_apigatewayv2 as apigwv2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 
-from cdk_inference.aws.http_front import HttpFront
+from cdk_inference.aws.http_front import STAGE, HttpFront
+from cdk_inference.aws.imported_inference_api import ApiPlace, ImportedMultiModelApi
 from cdk_inference.aws.served_model import check_models, make_functions, routes_of
 from cdk_inference.contract import predict_path
 from cdk_inference.validation import Problems
 from constructs import Construct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cdk_inference.aws.http_front import HttpApiOptions
     from cdk_inference.aws.ml_inference_function import MLInferenceFunction
@@ -93,6 +94,37 @@ class MultiModelApi(Construct):
         CfnOutput(
             self, "Url", value=self.url, description="POST predictions to /models/{name}/predict"
         )
+
+    @staticmethod
+    def from_api_id(
+        scope: Construct,
+        id: str,
+        api_id: str,
+        *,
+        model_names: Sequence[str],
+        region: str | None = None,
+        domain_name: str | None = None,
+    ) -> ImportedMultiModelApi:
+        """Look up an API that was made elsewhere, to call it.
+
+        Args:
+            scope: where the look-up is.
+            id: its own in ``scope``.
+            api_id: the API's, which its own URL begins with.
+            model_names: of those of its models that are called.
+            region: of the API. Default: the stack's own.
+            domain_name: of the API's own. Default: none.
+
+        Raises:
+            ConfigurationError: ``api_id`` or one of ``model_names`` is none, or there is no name.
+
+        Example:
+            >>> names = ["digits", "faces"]
+            >>> api = MultiModelApi.from_api_id(stack, "All", "a1b2c3d4e5", model_names=names)
+            >>> api.predict_url("digits")
+        """
+        place = ApiPlace(api_id, STAGE, "", region, domain_name)
+        return ImportedMultiModelApi(scope, id, place, model_names=model_names)
 
     def predict_url(self, name: str) -> str:
         """Where predictions of the model ``name`` are posted to."""

@@ -18,6 +18,7 @@ from constructs import Construct, IValidation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cdk_inference.aws.ml_inference_function import MLInferenceFunction
     from cdk_inference.validation import Problems
     from constructs import IConstruct
 
@@ -107,10 +108,43 @@ def interface_statement() -> iam.PolicyStatement:
 
 
 class ReachedService(Enum):
-    """What a function may have to call, and has a free gateway endpoint for."""
+    """What a function, or an agent beside it, calls over the network.
+
+    Names are those of the CDK's endpoints.
+    """
 
     S3 = "Amazon S3"
     DYNAMODB = "Amazon DynamoDB"
+    XRAY = "AWS X-Ray"
+    CLOUDWATCH_LOGS = "Amazon CloudWatch Logs"
+
+    @property
+    def endpoint(self) -> str:
+        """What the name of its endpoint ends with."""
+        return "logs" if self is ReachedService.CLOUDWATCH_LOGS else self.name.lower()
+
+    @property
+    def remedy(self) -> str:
+        """What gives a VPC an endpoint for it."""
+        if self in (ReachedService.S3, ReachedService.DYNAMODB):
+            kind, cost, method = "Gateway", "is free", "add_gateway_endpoint"
+        else:
+            kind, cost, method = "Interface", "costs $7 a month and zone", "add_interface_endpoint"
+        service = f"ec2.{kind}VpcEndpointAwsService.{self.name}"
+        return f'add one, which {cost}: vpc.{method}("{self.name}", service={service})'
+
+
+def reach(function: MLInferenceFunction, service: ReachedService, purpose: str) -> None:
+    """Let a function that is in a VPC call a service, and check at synth that it gets there.
+
+    Args:
+        function: with its network.
+        service: what it calls.
+        purpose: what for, as a sentence goes on.
+    """
+    if function.network is not None:
+        function.node.add_validation(Reaches(function.network, service, purpose))
+        function.function.connections.allow_to_any_ipv4(ec2.Port.HTTPS, service.value)
 
 
 @jsii.implements(IValidation)
@@ -135,11 +169,9 @@ class Reaches:
         vpc = self._network.vpc
         if not isinstance(vpc, ec2.Vpc) or self._has_way_out() or self._has_endpoint(vpc):
             return []
-        name = self._service.name
         return [
             f"{self._purpose} {self._service.value}, and the function's subnets have neither a way"
-            f" out nor an endpoint for {self._service.value}; add one, which is free:"
-            f' vpc.add_gateway_endpoint("{name}", service=ec2.GatewayVpcEndpointAwsService.{name})'
+            f" out nor an endpoint for {self._service.value}; {self._service.remedy}"
         ]
 
     def _has_way_out(self) -> bool:
@@ -161,7 +193,7 @@ class Reaches:
         service = json.dumps(stack.resolve(construct.service_name))
         return (
             stack.resolve(construct.vpc_id) == stack.resolve(vpc.vpc_id)
-            and f'.{self._service.name.lower()}"' in service
+            and f'.{self._service.endpoint}"' in service
         )
 
 

@@ -95,7 +95,7 @@ class LambdaPackage:
         handler: the entry point.
         runtime: a managed Python, or "from image".
         layers: ``None`` for an image, which cannot have any.
-        fingerprint: changes whenever the content does, that of the layers included.
+        fingerprint: changes exactly when the content does, that of the layers included.
     """
 
     code: lambda_.Code
@@ -245,7 +245,8 @@ def _zip(
     if model_cache:
         content.append(extension_archive())
         layers.append(ModelCacheExtension(scope, "ModelCacheExtension"))
-    fingerprint = digest(*(archive.path.stem for archive in content))
+    # By their bytes: where these are the same, Lambda publishes nothing.
+    fingerprint = digest(*(archive.sha256 for archive in content))
     return LambdaPackage(
         lambda_.Code.from_asset(str(code.path)), AWS_LAMBDA_HANDLER, runtime, layers, fingerprint
     )

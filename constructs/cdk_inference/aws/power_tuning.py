@@ -10,6 +10,7 @@ from aws_cdk import aws_sam as sam
 
 from cdk_inference.aws.inference_function import InferenceFunction
 from cdk_inference.aws.ml_inference_function import MLInferenceFunction
+from cdk_inference.aws.tokens import are_known
 from cdk_inference.limits import LAMBDA_MEMORY
 from cdk_inference.memory import least_memory_mb
 from cdk_inference.validation import Problems
@@ -136,6 +137,8 @@ def _least_memory_mb(function: InferenceFunction | lambda_.IFunction) -> int:
 
 
 def _check_sizes(sizes: Sequence[int], least_mb: int, problems: Problems) -> None:
+    if not problems.check_known("memory_sizes_mb", are_known(*sizes)):
+        return
     for size in sizes:
         problems.check_within("memory_sizes_mb", size, LAMBDA_MEMORY)
         if LAMBDA_MEMORY.minimum <= size < least_mb:
@@ -153,6 +156,8 @@ def _check_sizes(sizes: Sequence[int], least_mb: int, problems: Problems) -> Non
 
 
 def _check_invocations(invocations: int, problems: Problems) -> None:
+    if not problems.check_known("invocations", are_known(invocations)):
+        return
     if invocations < _LEAST_INVOCATIONS:
         problems.add(
             f"invocations is {invocations}",

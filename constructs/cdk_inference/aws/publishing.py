@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from aws_cdk import aws_sns as sns
 
 
-def let_publish(topic: sns.ITopic, service: str, *, source: str) -> None:
+def let_publish(topic: sns.ITopic, service: str, *, source: str) -> iam.Grant:
     """Let a service publish to ``topic`` for this account, and use the topic's key for it.
 
     A topic that another app made keeps its policies.
@@ -22,7 +22,7 @@ def let_publish(topic: sns.ITopic, service: str, *, source: str) -> None:
         service: the service's principal, such as ``cloudwatch.amazonaws.com``.
         source: the ARN of what may publish, wildcards allowed.
     """
-    topic.grant_publish(
+    return topic.grant_publish(
         iam.ServicePrincipal(
             service,
             conditions={

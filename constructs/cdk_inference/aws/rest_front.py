@@ -63,6 +63,15 @@ _DOES_NOT_FIT: Final = {
 }
 
 
+# Such an answer says nothing of a model; without this header a page learns that there was one, and
+# not which.
+_READABLE_BY_PAGES: Final = {"Access-Control-Allow-Origin": "'*'"}
+_REFUSALS: Final = {
+    "Refused": apigateway.ResponseType.DEFAULT_4_XX,
+    "Failed": apigateway.ResponseType.DEFAULT_5_XX,
+}
+
+
 class RestApiOptions(TypedDict, total=False):
     """The options of every REST API, all optional, as :class:`InferenceRestApi` describes them."""
 
@@ -195,11 +204,7 @@ class RestFront:
             validate_request_body=True,
             validate_request_parameters=True,
         )
-        api.add_gateway_response(
-            "BodyDoesNotFit",
-            type=apigateway.ResponseType.BAD_REQUEST_BODY,
-            templates={"application/json": json.dumps(_DOES_NOT_FIT)},
-        )
+        self._refusals(api)
         methods = []
         integrations: dict[lambda_.IFunction, apigateway.LambdaIntegration] = {}
         for route in routes:
@@ -226,6 +231,19 @@ class RestFront:
                     allow_origins=list(self.cors_origins), allow_methods=[route.method]
                 )
         return methods
+
+    def _refusals(self, api: apigateway.RestApi) -> None:
+        """What API Gateway answers itself, and that browsers' pages may read it."""
+        headers = _READABLE_BY_PAGES if self.cors_origins else None
+        api.add_gateway_response(
+            "BodyDoesNotFit",
+            type=apigateway.ResponseType.BAD_REQUEST_BODY,
+            templates={"application/json": json.dumps(_DOES_NOT_FIT)},
+            response_headers=headers,
+        )
+        if headers is not None:
+            for id, type in _REFUSALS.items():
+                api.add_gateway_response(id, type=type, response_headers=headers)
 
     def _integration(
         self, scope: Construct, handler: lambda_.IFunction

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+import re
+from typing import TYPE_CHECKING, Final
 
-from aws_cdk import Stack
+from aws_cdk import Fn, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3files as s3files
 
-from cdk_inference.aws.file_mount import check_mount_path, mount_file_system
+from cdk_inference.aws.file_mount import check_existing, check_mount_path, mount_file_system
 from cdk_inference.aws.nag import acknowledge, resource_finding
 from cdk_inference.aws.network import Network, PrivateNetwork, check_subnets
+from cdk_inference.aws.tokens import are_known
 from cdk_inference.validation import Problems
 from constructs import Construct
 
@@ -47,6 +49,14 @@ _RULE_READ_ACTIONS: Final = (
 )
 _SERVICE: Final = "elasticfilesystem.amazonaws.com"
 
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_S3Files_ListAccessPointsDescription.html
+_ACCESS_POINT_ARN: Final = re.compile(
+    r"arn:[\w-]+:s3files:[\w-]+:\d{12}:file-system/fs-[0-9a-f]+/access-point/fsap-[0-9a-f]+",
+    re.ASCII,
+)
+_OF_FILE_SYSTEM: Final = "/access-point/"
+_NFS: Final = ec2.Port.tcp(2049)
+
 
 class S3FilesModelStore(Construct):
     """An :class:`S3ModelStore` that functions mount, read-only, as a file system: Amazon S3 Files.
@@ -64,17 +74,23 @@ class S3FilesModelStore(Construct):
         vpc: where functions mount it. Default: a :class:`PrivateNetwork`, which costs nothing.
         vpc_subnets: which of its subnets: one in each zone. Default: the private ones.
         mount_path: where functions see it: ``/mnt/`` and a name. Default: ``/mnt/models``.
+        access_point_arn: of a file system that is there already, over ``models`` and in ``vpc``;
+            then nothing is made, and it is as safe as it is. Default: a new one.
+        security_group: of that one's mount targets. It is to let in functions on port 2049; one
+            that is looked up and mutable gets a rule for each. Default: a new one, as above.
 
     Attributes:
         models: the bucket.
         network: the VPC and its subnets, in which functions run that mount it.
         mount_path: as given, or the default.
-        file_system: the file system.
-        access_point: its root, by which it is mounted.
+        file_system_arn: of the file system.
+        access_point_arn: of its root, by which it is mounted, or as given.
+        security_group: of its mount targets.
 
     Raises:
-        ConfigurationError: ``mount_path`` is not one that Lambda takes, or ``vpc_subnets`` is given
-            without ``vpc``.
+        ConfigurationError: ``mount_path`` is not one that Lambda takes, ``vpc_subnets`` is given
+            without ``vpc``, of ``access_point_arn``, ``security_group`` and ``vpc`` only some, or
+            an ARN that is no access point's.
 
     Example:
         >>> store = S3FilesModelStore(stack, "Files", models=S3ModelStore(stack, "Models"))
@@ -86,8 +102,9 @@ class S3FilesModelStore(Construct):
     models: Final[S3ModelStore]
     network: Final[Network]
     mount_path: Final[str]
-    file_system: Final[s3files.CfnFileSystem]
-    access_point: Final[s3files.CfnAccessPoint]
+    file_system_arn: Final[str]
+    access_point_arn: Final[str]
+    security_group: Final[ec2.ISecurityGroup]
 
     def __init__(
         self,
@@ -98,32 +115,44 @@ class S3FilesModelStore(Construct):
         vpc: ec2.IVpc | None = None,
         vpc_subnets: ec2.SubnetSelection | None = None,
         mount_path: str = "/mnt/models",
+        access_point_arn: str | None = None,
+        security_group: ec2.ISecurityGroup | None = None,
     ) -> None:
         super().__init__(scope, id)
         problems = Problems(self.node.path)
         check_mount_path(mount_path, problems)
         check_subnets(vpc, vpc_subnets, problems)
+        _check_existing(access_point_arn, security_group, vpc, problems)
         problems.raise_if_any()
 
         self.models = models
         self.mount_path = mount_path
         self.network = Network(vpc or PrivateNetwork(self, "Network").vpc, vpc_subnets)
+        self._mount_targets: list[s3files.CfnMountTarget] = []
+        if access_point_arn is None or security_group is None:
+            access_point_arn, file_system_arn, security_group = self._make()
+        else:
+            file_system_arn = _file_system_of(access_point_arn)
+        self.file_system_arn = file_system_arn
+        self.access_point_arn = access_point_arn
+        self.security_group = security_group
+
+    def _make(self) -> tuple[str, str, ec2.SecurityGroup]:
+        """The ARNs of an access point and of its file system, and the mount targets' group."""
         role = self._role()
-        self.file_system = s3files.CfnFileSystem(
-            self, "FileSystem", bucket=models.bucket.bucket_arn, role_arn=role.role_arn
+        file_system = s3files.CfnFileSystem(
+            self, "FileSystem", bucket=self.models.bucket.bucket_arn, role_arn=role.role_arn
         )
-        self.file_system.node.add_dependency(role)
-        self._add_mount_targets()
-        self.access_point = s3files.CfnAccessPoint(
+        file_system.node.add_dependency(role)
+        security_group = self._add_mount_targets(file_system)
+        access_point = s3files.CfnAccessPoint(
             self,
             "AccessPoint",
-            file_system_id=self.file_system.attr_file_system_id,
+            file_system_id=file_system.attr_file_system_id,
             posix_user=s3files.CfnAccessPoint.PosixUserProperty(uid=_USER, gid=_USER),
         )
-        # Made once: it has children of its own.
-        self._mount = lambda_.FileSystem.from_s3_files_access_point(
-            self.access_point, mount_path
-        ).config
+        arns = access_point.attr_access_point_arn, file_system.attr_file_system_arn
+        return *arns, security_group
 
     def mount(self, function: lambda_.Function, *paths: str) -> None:
         """Mount the store in a function, read-only, and allow it to read.
@@ -141,13 +170,16 @@ class S3FilesModelStore(Construct):
         mount_file_system(
             function,
             lambda_.CfnFunction.FileSystemConfigProperty(
-                arn=self._mount.arn,
-                local_mount_path=self._mount.local_mount_path,
+                arn=self.access_point_arn,
+                local_mount_path=self.mount_path,
                 s3_files_config=lambda_.CfnFunction.S3FilesConfigProperty(direct_s3_read="ENABLED"),
             ),
-            cast("ec2.Connections", self._mount.connections),
-            self._mount.dependency or (),
+            ec2.Connections(security_groups=[self.security_group], default_port=_NFS),
+            self._mount_targets,
         )
+        # Reads of the bucket itself: where one fails, Lambda goes on through the file system, but
+        # only after it has tried.
+        function.connections.allow_to_any_ipv4(ec2.Port.HTTPS, "Amazon S3, directly")
 
     def grant_read(self, grantee: iam.IGrantable, *paths: str) -> iam.Grant:
         """Allow ``grantee`` to mount the store read-only.
@@ -176,13 +208,10 @@ class S3FilesModelStore(Construct):
         return iam.Grant.add_to_principal(
             grantee=grantee,
             actions=[f"s3files:{action}" for action in actions],
-            resource_arns=[
-                self.file_system.attr_file_system_arn,
-                self.access_point.attr_access_point_arn,
-            ],
+            resource_arns=[self.file_system_arn, self.access_point_arn],
         )
 
-    def _add_mount_targets(self) -> None:
+    def _add_mount_targets(self, file_system: s3files.CfnFileSystem) -> ec2.SecurityGroup:
         security_group = ec2.SecurityGroup(
             self,
             "SecurityGroup",
@@ -191,13 +220,15 @@ class S3FilesModelStore(Construct):
             allow_all_outbound=False,
         )
         for number, subnet in enumerate(self.network.selected(), start=1):
-            s3files.CfnMountTarget(
+            target = s3files.CfnMountTarget(
                 self,
                 f"MountTarget{number}",
-                file_system_id=self.file_system.attr_file_system_id,
+                file_system_id=file_system.attr_file_system_id,
                 subnet_id=subnet.subnet_id,
                 security_groups=[security_group.security_group_id],
             )
+            self._mount_targets.append(target)
+        return security_group
 
     def _role(self) -> iam.Role:
         """What Amazon S3 Files keeps file system and bucket alike with."""
@@ -233,3 +264,30 @@ class S3FilesModelStore(Construct):
         for finding in wildcards:
             acknowledge(role, finding, "what Amazon S3 Files documents that it needs")
         return role
+
+
+def _check_existing(
+    access_point_arn: str | None,
+    security_group: ec2.ISecurityGroup | None,
+    vpc: ec2.IVpc | None,
+    problems: Problems,
+) -> None:
+    if access_point_arn is None and security_group is None:
+        return
+    existing = {"access_point_arn": access_point_arn, "security_group": security_group}
+    check_existing(existing, vpc, problems)
+    if (
+        access_point_arn is not None
+        and are_known(access_point_arn)
+        and not _ACCESS_POINT_ARN.fullmatch(access_point_arn)
+    ):
+        problems.add(
+            f"access_point_arn is {access_point_arn!r}",
+            allowed="an access point of Amazon S3 Files has"
+            " arn:aws:s3files:REGION:ACCOUNT:file-system/fs-ID/access-point/fsap-ID",
+            remedy="give the ARN of the other app's access point",
+        )
+
+
+def _file_system_of(access_point_arn: str) -> str:
+    return Fn.select(0, Fn.split(_OF_FILE_SYSTEM, access_point_arn))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from cdk_inference.aws.api_routes import routes_by_name
+from aws_cdk import aws_logs as logs
+
+from cdk_inference.aws.api_routes import check_model_name, routes_by_name
 from cdk_inference.aws.ml_inference_function import MLInferenceFunction
 from cdk_inference.aws.packaging import Packaging
-from cdk_inference.model import IDENTIFIER
+from cdk_inference.aws.telemetry import Tracing
+from cdk_inference.limits import LAMBDA_DEFAULT_PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aws_cdk import Duration, Size
+    from aws_cdk import aws_ec2 as ec2
+    from aws_cdk import aws_lambda as lambda_
 
     from cdk_inference.aws.api_routes import ApiRoute
     from cdk_inference.aws.model_source import AnyModel, ModelSource
@@ -28,13 +33,8 @@ class ServedModel:
 
     Attributes:
         model: what is served.
-        model_source: as of :class:`MLInferenceFunction`, and so are the others here.
-        packaging: likewise.
-        memory_size: likewise.
-        timeout: likewise.
-        environment: likewise.
-        reserved_concurrency: likewise.
-        warm_strategy: likewise.
+
+    The others are as of :class:`MLInferenceFunction`, with the same defaults.
 
     Example:
         >>> ServedModel(faces, memory_size=Size.gibibytes(4), packaging=Packaging.ZIP)
@@ -45,23 +45,25 @@ class ServedModel:
     packaging: Packaging = Packaging.IMAGE
     memory_size: Size | None = None
     timeout: Duration | None = None
+    architecture: lambda_.Architecture | None = None
+    python_version: str = LAMBDA_DEFAULT_PYTHON
+    base_image: str | None = None
+    ephemeral_storage: Size | None = None
     environment: Mapping[str, str] | None = None
+    log_retention: logs.RetentionDays = logs.RetentionDays.ONE_MONTH
     reserved_concurrency: int | None = None
+    retain_versions: bool = False
     warm_strategy: WarmStrategy | None = None
+    vpc: ec2.IVpc | None = None
+    vpc_subnets: ec2.SubnetSelection | None = None
+    tracing: Tracing = Tracing.X_RAY
+    lambda_insights: bool = False
 
     def make(self, scope: Construct, name: str) -> MLInferenceFunction:
         """The function that serves the model as ``name``."""
+        options = {field.name: getattr(self, field.name) for field in fields(self)}
         return MLInferenceFunction(
-            scope,
-            name,
-            model=replace(self.model, name=name),
-            model_source=self.model_source,
-            packaging=self.packaging,
-            memory_size=self.memory_size,
-            timeout=self.timeout,
-            environment=self.environment,
-            reserved_concurrency=self.reserved_concurrency,
-            warm_strategy=self.warm_strategy,
+            scope, name, **options | {"model": replace(self.model, name=name)}
         )
 
 
@@ -74,13 +76,7 @@ def check_models(models: Mapping[str, ServedModel], problems: Problems) -> None:
             remedy="give a ServedModel for each name",
         )
     for name in models:
-        if not IDENTIFIER.fullmatch(name):
-            problems.add(
-                f"a model is called {name!r}",
-                allowed="1 to 64 letters, digits, '.', '_' and '-' are allowed, the first a letter"
-                " or digit",
-                remedy="give it another name: it is part of its path",
-            )
+        check_model_name(name, problems)
 
 
 def make_functions(

@@ -13,6 +13,7 @@ from aws_cdk import aws_logs as logs
 
 from cdk_inference.artifact import hook_archive
 from cdk_inference.aws.nag import acknowledge, resource_finding
+from cdk_inference.aws.tokens import are_known
 from cdk_inference.contract import AWS_CODEDEPLOY_HANDLER, SMOKE_TEST_TARGET
 from cdk_inference.limits import (
     LAMBDA_DEFAULT_PYTHON,
@@ -129,8 +130,8 @@ def _check(name: str, test: SmokeTest, problems: Problems) -> None:
             remedy="give a small number such as 0.001",
         )
     try:
-        size = len(json.dumps(test.request, allow_nan=False).encode())
-        json.dumps(test.answer, allow_nan=False)
+        request = json.dumps(test.request, allow_nan=False)
+        answer = json.dumps(test.answer, allow_nan=False)
     except (TypeError, ValueError) as error:
         problems.add(
             f"{name} is no JSON ({error})",
@@ -138,6 +139,8 @@ def _check(name: str, test: SmokeTest, problems: Problems) -> None:
             remedy="use numbers, texts, lists and dictionaries (of an array, its tolist())",
         )
         return
+    problems.check_known(name, are_known(request, answer))
+    size = len(request.encode())
     if size > LAMBDA_REQUEST_BYTES:
         problems.add(
             f"{name}.request has {size / 2**20:.1f} MB",

@@ -11,13 +11,11 @@ from aws_cdk import aws_sqs as sqs
 
 from cdk_inference.aws.environment import check_environment_size
 from cdk_inference.aws.initialization import check_provisioned_init
-from cdk_inference.aws.network import ReachedService, Reaches
 from cdk_inference.aws.provisioned_warm_pool import ProvisionedWarmPool
 from cdk_inference.aws.tokens import are_known
 from cdk_inference.aws.unzipped_size import unzipped_bytes
 from cdk_inference.aws.warnings import warn
 from cdk_inference.context import is_local
-from cdk_inference.contract import RESPONSE_CACHE
 from cdk_inference.limits import (
     LAMBDA_UNZIPPED_BYTES,
     SQS_DEFAULT_VISIBILITY_SECONDS,
@@ -49,19 +47,12 @@ class CompleteFunction:
         problems = Problems(self._function.node.path)
         function = self._function.function.node.default_child
         properties = _properties(cast("lambda_.CfnFunction", function))
-        variables = properties.get("environment", {}).get("variables", {})
-        check_environment_size(variables, problems)
+        check_environment_size(properties.get("environment", {}).get("variables", {}), problems)
         self._check_layers(properties, problems)
         self._check_queues(problems)
         if isinstance(self._function.warm_capacity, ProvisionedWarmPool):
             check_provisioned_init(self._function, problems)
-        return [*problems.found, *self._unreached(variables)]
-
-    def _unreached(self, variables: dict[str, Any]) -> list[str]:
-        network = self._function.network
-        if network is None or not str(variables.get(RESPONSE_CACHE)).startswith("dynamodb:"):
-            return []
-        return Reaches(network, ReachedService.DYNAMODB, "answers are cached in").validate()
+        return problems.found
 
     def _check_layers(self, properties: dict[str, Any], problems: Problems) -> None:
         arns = properties.get("layers", [])

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Final
 from aws_cdk import aws_lambda as lambda_
 
 from cdk_inference.aws.nag import acknowledge
+from cdk_inference.aws.network import ReachedService, reach
+from cdk_inference.aws.readiness import checklist as readiness
+from cdk_inference.context import is_local
 from cdk_inference.contract import OTLP, TRACES
 from cdk_inference.limits import ADOT_PYTHON_VERSIONS
 
@@ -114,12 +117,16 @@ class Telemetry:
 
     def attach(self, function: MLInferenceFunction) -> None:
         """Add to a function what its own properties do not say."""
+        if is_local(function):
+            readiness.acknowledge(function, "Tracing", "the emulator has no AWS X-Ray")
         if self.tracing is Tracing.ADOT:
             arn = _ADOT.layer_arn(function, function.function.architecture)
             function.function.add_layers(
                 lambda_.LayerVersion.from_layer_version_arn(function, "AdotLayer", arn)
             )
+            reach(function, ReachedService.XRAY, "the layer of Tracing.ADOT sends traces to")
         if self.insights:
+            reach(function, ReachedService.CLOUDWATCH_LOGS, "Lambda Insights writes to")
             acknowledge(
                 function.role,
                 "IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from cdk_inference.artifact import google_function_archive
@@ -10,15 +12,18 @@ from cdk_inference.contract import CORS_ORIGINS, DEFAULT_PREDICT_PATH
 from cdk_inference.gcp.bindings import bindings_of
 from cdk_inference.gcp.environment import check_names, default_settings, model_environment
 from cdk_inference.gcp.iam import EVERYONE, grant_buckets, grant_invoke, service_account
+from cdk_inference.gcp.labels import check_labels
 from cdk_inference.gcp.machine import Machine
 from cdk_inference.gcp.model_source import ModelSource
 from cdk_inference.gcp.naming import unique_name
 from cdk_inference.gcp.network import Ingress
 from cdk_inference.gcp.scaling import Scaling, default_concurrency
+from cdk_inference.gcp.tokens import are_known
 from cdk_inference.limits import (
     CLOUD_FUNCTION_DEFAULT_PYTHON,
-    CLOUD_FUNCTION_NAME_LENGTH,
+    CLOUD_FUNCTION_OWN_ENVIRONMENT,
     CLOUD_FUNCTION_PYTHON_VERSIONS,
+    CLOUD_RUN_NAME_LENGTH,
     GOOGLE_BUCKET_NAME_LENGTH,
     GOOGLE_PROJECT_ID_LENGTH,
 )
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
     from cdk_inference.model import InferenceModel
 
 _ENTRY_POINT: Final = "handler"
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:\d+)?")
+_ACCOUNT: Final = re.compile(r"projects/[^/]+/serviceAccounts/[^/]+")
 _INGRESS: Final = {
     Ingress.ALL: "ALLOW_ALL",
     Ingress.INTERNAL: "ALLOW_INTERNAL_ONLY",
@@ -64,6 +71,11 @@ class CloudFunctionService(Construct):
         timeout: how long a request may take, up to an hour, in whole seconds. Default: a minute.
         ingress: Default: :attr:`Ingress.ALL`. Whoever reaches the function still needs
             :meth:`grant_invoke`.
+        build_service_account: what Google builds the function as,
+            ``projects/PROJECT/serviceAccounts/EMAIL``, with the roles ``logging.logWriter``,
+            ``artifactregistry.writer`` and ``storage.objectViewer`` of the project. Default: the
+            project's own for builds, which in one made after July 2024 may have too few:
+            https://cloud.google.com/functions/docs/securing/build-custom-sa
         labels: of the function.
 
     Attributes:
@@ -107,6 +119,7 @@ class CloudFunctionService(Construct):
         concurrency: int | None = None,
         timeout: timedelta = timedelta(minutes=1),
         ingress: Ingress = Ingress.ALL,
+        build_service_account: str | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(scope, id)
@@ -123,10 +136,16 @@ class CloudFunctionService(Construct):
 
         problems = Problems(self.node.path)
         _check_python(python_version, problems)
+        for origin in filter(partial(are_known, bindings), cors_origins):
+            _check_origin(origin, problems)
+        if build_service_account is not None and are_known(bindings, build_service_account):
+            _check_account(build_service_account, problems)
         source.check(problems)
         _check_source(source, problems)
-        machine.check(model, source, region, problems)
-        check_names(environment, own_environment, problems)
+        machine.check(bindings, model, source, region, problems)
+        own_names = {*own_environment, *CLOUD_FUNCTION_OWN_ENVIRONMENT}
+        check_names(environment, (), own_names, problems)
+        check_labels(bindings, labels, problems)
         scaling.check(bindings, problems)
         problems.raise_if_any()
 
@@ -137,13 +156,15 @@ class CloudFunctionService(Construct):
         self.function = functions.Cloudfunctions2Function(
             self,
             "Function",
-            name=unique_name(self, CLOUD_FUNCTION_NAME_LENGTH),
+            # The service that it runs as has the same name, by which callers are allowed in.
+            name=unique_name(self, CLOUD_RUN_NAME_LENGTH),
             location=region,
             description=f"Serves the ONNX model {model.name}",
             labels=labels,
             build_config=functions.Cloudfunctions2FunctionBuildConfig(
                 runtime=f"python{python_version.replace('.', '')}",
                 entry_point=_ENTRY_POINT,
+                service_account=build_service_account,
                 source=functions.Cloudfunctions2FunctionBuildConfigSource(
                     storage_source=functions.Cloudfunctions2FunctionBuildConfigSourceStorageSource(
                         bucket=archive.bucket, object=archive.name
@@ -227,6 +248,25 @@ def _check_python(version: str, problems: Problems) -> None:
             f"python_version is {version!r}",
             allowed=f"supported are {', '.join(CLOUD_FUNCTION_PYTHON_VERSIONS)}",
             remedy="choose one of them",
+        )
+
+
+def _check_origin(origin: str, problems: Problems) -> None:
+    if origin != "*" and not _ORIGIN.fullmatch(origin):
+        problems.add(
+            f"cors_origins has {origin!r}",
+            allowed="an origin is a scheme and a host as browsers send them, or '*' for all",
+            remedy="write it as in 'https://example.org', without a path",
+        )
+
+
+def _check_account(account: str, problems: Problems) -> None:
+    if not _ACCOUNT.fullmatch(account):
+        problems.add(
+            f"build_service_account is {account!r}",
+            allowed="Cloud Functions takes the whole name of an account",
+            remedy="write it as in 'projects/my-project/serviceAccounts/builder@my-project.iam."
+            "gserviceaccount.com', which is the attribute `name` of a google_service_account",
         )
 
 

@@ -16,6 +16,7 @@ from cdk_inference.gcp.iam import (
     grant_secrets,
     service_account,
 )
+from cdk_inference.gcp.labels import check_labels
 from cdk_inference.gcp.model_source import ModelSource
 from cdk_inference.gcp.naming import unique_name
 from cdk_inference.gcp.network import Ingress
@@ -181,13 +182,14 @@ class CloudRun(Construct):
         source.check(problems)
         if source.has_loader:
             check_loader(model, source, port, problems)
-        machine.check(model, source, region, problems)
+        machine.check(bindings, model, source, region, problems)
         for volume in volumes:
             volume.check(run, problems)
-        check_names([*environment, *secrets], own_environment, problems)
+        check_names(environment, secrets, own_environment, problems)
         scaling.check(bindings, problems)
         startup_probe.check(problems)
-        check_traffic(traffic, problems)
+        check_traffic(bindings, traffic, problems)
+        check_labels(bindings, labels, problems)
         if nginx is not None:
             nginx.check(port, problems)
             if are_known(bindings, nginx.image):
@@ -225,6 +227,7 @@ class CloudRun(Construct):
             location=region,
             description=f"Serves the ONNX model {model.name}",
             ingress=ingress.value,
+            launch_stage=revision.launch_stage,
             template=revision.template(run, self.service_account.email),
             traffic=[_traffic(run, share) for share in traffic],
             custom_audiences=list(custom_audiences),

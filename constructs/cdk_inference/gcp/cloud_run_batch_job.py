@@ -19,11 +19,16 @@ from cdk_inference.gcp.bindings import bindings_of
 from cdk_inference.gcp.cloud_run import check_image
 from cdk_inference.gcp.environment import check_names, gpu_environment, model_environment
 from cdk_inference.gcp.iam import grant_buckets, service_account
+from cdk_inference.gcp.labels import check_labels
 from cdk_inference.gcp.machine import Machine
 from cdk_inference.gcp.model_source import ModelSource
 from cdk_inference.gcp.naming import unique_name
 from cdk_inference.gcp.tokens import are_known
-from cdk_inference.limits import CLOUD_RUN_NAME_LENGTH, CLOUD_RUN_REQUEST_BYTES
+from cdk_inference.limits import (
+    CLOUD_RUN_NAME_LENGTH,
+    CLOUD_RUN_PREVIEW,
+    CLOUD_RUN_REQUEST_BYTES,
+)
 from cdk_inference.memory import needed_memory_mb
 from cdk_inference.validation import Problems
 from constructs import Construct
@@ -121,6 +126,7 @@ class CloudRunBatchJob(Construct):
         self._bindings = bindings_of(self)
         source = ModelSource.baked() if model_uri is None else ModelSource.bucket(model_uri)
         tasks, environment = tasks or BatchTasks(), environment or {}
+        labels = dict(labels or {})
         machine = _machine(model, source, gpu, cpu, memory)
         self.output = output or _beside(input)
         self.results = f"{self.output}{BATCH_RESULTS}"
@@ -137,8 +143,9 @@ class CloudRunBatchJob(Construct):
         _check_folders(input, self.output, problems)
         source.check(problems)
         tasks.check(self._bindings, gpu, problems)
-        machine.check(model, source, region, problems)
-        check_names(environment, own_environment, problems)
+        machine.check(self._bindings, model, source, region, problems)
+        check_names(environment, (), own_environment, problems)
+        check_labels(self._bindings, labels, problems)
         problems.raise_if_any()
 
         self.service_account = service_account(self, f"Answers batches with {model.name}")
@@ -153,12 +160,12 @@ class CloudRunBatchJob(Construct):
             **own_environment,
         }
         run = self._bindings.google("cloud_run_v2_job")
-        labels = dict(labels or {})
         self.job = run.CloudRunV2Job(
             self,
             "Job",
             name=unique_name(self, CLOUD_RUN_NAME_LENGTH),
             location=region,
+            launch_stage=CLOUD_RUN_PREVIEW if gpu and gpu.limits.is_preview else None,
             labels=labels,
             deletion_protection=deletion_protection,
             template=run.CloudRunV2JobTemplate(
@@ -263,8 +270,7 @@ def _machine(
         needed = needed_memory_mb(model.size_bytes) + source.memory_mib(model) + _INPUT_MIB
         memory = memory or f"{ceil(needed / 2**10)}Gi"
         return Machine.for_model(model, source, cpu=cpu, memory=memory, cpu_idle=False)
-    least = gpu.limits
-    return Machine(cpu or least.cpu, memory or f"{least.memory_gib}Gi", cpu_idle=False, gpu=gpu)
+    return Machine.for_gpu(gpu, cpu=cpu, memory=memory)
 
 
 def _beside(folder: str) -> str:

@@ -31,7 +31,8 @@ class CloudRunGpuService(CloudRun):
             its digest.
         region: where; Cloud Run has GPUs in few regions (:mod:`cdk_inference.limits`).
         gpu: which. Default: :attr:`Gpu.L4`.
-        cpu: vCPUs of an instance. Default: the fewest that the GPU allows, 4 or 20.
+        cpu: vCPUs of an instance. Default: the fewest that the GPU and ``memory`` allow, 4 or 20
+            at least.
         memory: of an instance. Default: the least that the GPU allows, 16Gi or 80Gi.
         cpu_idle: cannot be true with a GPU.
         max_instances: how many run at most. Default: 1, since each has a price, and a new project
@@ -73,12 +74,8 @@ class CloudRunGpuService(CloudRun):
         tensorrt: TensorRt | None = None,
         **options: Unpack[CloudRunOptions],
     ) -> None:
-        machine = Machine(
-            cpu=gpu.limits.cpu if cpu is None else cpu,
-            memory=memory or f"{gpu.limits.memory_gib}Gi",
-            cpu_idle=cpu_idle,
-            gpu=gpu,
-            zonal_redundancy=zonal_redundancy,
+        machine = Machine.for_gpu(
+            gpu, cpu=cpu, memory=memory, cpu_idle=cpu_idle, zonal_redundancy=zonal_redundancy
         )
         environment = gpu_environment(require=require_gpu, tensorrt=tensorrt is not None)
         volumes = []

@@ -13,10 +13,14 @@ from cdk_inference.contract import (
     REQUIRE_GPU,
     TIMEOUT_SECONDS,
 )
-from cdk_inference.limits import CLOUD_RUN_REQUEST_BYTES, CLOUD_RUN_RESERVED_ENVIRONMENT
+from cdk_inference.limits import (
+    CLOUD_RUN_REQUEST_BYTES,
+    CLOUD_RUN_RESERVED_ENVIRONMENT,
+    CLOUD_RUN_RESERVED_PREFIX,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
     from cdk_inference.gcp.model_source import ModelSource
     from cdk_inference.gcp.scaling import Scaling
@@ -55,22 +59,41 @@ def default_settings(scaling: Scaling) -> dict[str, str]:
     }
 
 
-def check_names(users: Iterable[str], own: Mapping[str, str], problems: Problems) -> None:
+def check_names(
+    environment: Iterable[str],
+    secrets: Iterable[str],
+    own: Collection[str],
+    problems: Problems,
+) -> None:
     """Record a problem for each variable that a user may not set.
 
     Args:
-        users: the names that were given, of variables and of secrets.
-        own: what the construct sets, and nobody else may.
+        environment: the names of variables that were given.
+        secrets: those whose values are secrets.
+        own: those that the construct sets, and nobody else may.
         problems: where to.
     """
-    for name in users:
+    names = [*environment, *secrets]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            problems.add(
+                f"environment and secrets both set {name}",
+                allowed="a variable has one value",
+                remedy="leave one of them out",
+            )
+        if not name or "=" in name:
+            problems.add(
+                f"environment sets {name!r}",
+                allowed="a variable has a name, without '='",
+                remedy="change it",
+            )
         if name in own:
             problems.add(
                 f"environment sets {name}",
                 allowed="the construct sets that itself",
                 remedy="leave it out: it follows from the construct's other arguments",
             )
-        elif name in CLOUD_RUN_RESERVED_ENVIRONMENT:
+        elif name in CLOUD_RUN_RESERVED_ENVIRONMENT or name.startswith(CLOUD_RUN_RESERVED_PREFIX):
             problems.add(
                 f"environment sets {name}",
                 allowed="Cloud Run reserves that for itself",

@@ -25,7 +25,7 @@ class Gpu(Enum):
 
     RTX_PRO_6000 = CLOUD_RUN_RTX_PRO_6000
     """NVIDIA RTX PRO 6000 Blackwell with 96 GB, for instances of 20 vCPUs and 80 GiB at least.
-    CUDA 13."""
+    CUDA 13. Google has it in preview."""
 
     @property
     def limits(self) -> GpuLimits:

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
+from cdk_inference.gcp.tokens import are_known
 from cdk_inference.limits import CLOUD_RUN_CPU_MEMORY_GIB, CLOUD_RUN_LEAST_MEMORY_MIB
 from cdk_inference.memory import least_memory_mb, needed_memory_mb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from cdk_inference.gcp.bindings import Bindings
     from cdk_inference.gcp.gpu import Gpu
     from cdk_inference.gcp.model_source import ModelSource
+    from cdk_inference.limits import GpuLimits
     from cdk_inference.model import InferenceModel
     from cdk_inference.validation import Problems
 
@@ -54,6 +57,21 @@ class Machine:
         memory = memory or default_memory(model, source)
         return cls(cpu or least_cpu(memory), memory, cpu_idle)
 
+    @classmethod
+    def for_gpu(
+        cls,
+        gpu: Gpu,
+        *,
+        cpu: int | None,
+        memory: str | None,
+        cpu_idle: bool = False,
+        zonal_redundancy: bool = False,
+    ) -> Machine:
+        """One with a GPU, and the least of what is ``None`` that goes with it and with the rest."""
+        memory = memory or f"{gpu.limits.memory_gib}Gi"
+        cpu = cpu or max(gpu.limits.cpu, least_cpu(memory))
+        return cls(cpu, memory, cpu_idle, gpu, zonal_redundancy)
+
     @property
     def limits(self) -> dict[str, str]:
         """As a container's resources have them."""
@@ -61,9 +79,22 @@ class Machine:
         return {"cpu": str(self.cpu), "memory": self.memory, **gpu}
 
     def check(
-        self, model: InferenceModel, source: ModelSource, region: str, problems: Problems
+        self,
+        bindings: Bindings,
+        model: InferenceModel,
+        source: ModelSource,
+        region: str,
+        problems: Problems,
     ) -> None:
-        """Record what does not go together."""
+        """Record what does not go together.
+
+        What follows from ``cpu`` and ``memory`` is computed at synth, so they must be known then.
+        """
+        if self.gpu is not None and are_known(bindings, region):
+            _check_region(self.gpu, region, problems)
+        is_cpu_known = problems.check_known("cpu", are_known(bindings, self.cpu))
+        if not problems.check_known("memory", are_known(bindings, self.memory)):
+            return
         mib = memory_mib(self.memory)
         if mib is None:
             problems.add(
@@ -73,11 +104,12 @@ class Machine:
             )
         else:
             _check_model_fits(mib, model, source, problems)
+        if not is_cpu_known:
+            return
         if self.gpu is None:
-            _check_cpu(self.cpu, self.memory, mib, problems)
+            _check_size(self, mib, CLOUD_RUN_CPU_MEMORY_GIB, "Cloud Run", problems)
         else:
             _check_gpu(self, self.gpu, mib, problems)
-            _check_region(self.gpu, region, problems)
 
 
 def memory_mib(memory: str) -> int | None:
@@ -119,39 +151,39 @@ def _check_model_fits(
         )
 
 
-def _check_cpu(cpu: int, memory: str, mib: int | None, problems: Problems) -> None:
-    if cpu not in CLOUD_RUN_CPU_MEMORY_GIB:
+def _check_size(
+    machine: Machine,
+    mib: int | None,
+    sizes: Mapping[int, tuple[int, int]],
+    platform: str,
+    problems: Problems,
+) -> None:
+    given = f"memory is {machine.memory}"
+    if machine.cpu in sizes:
+        least, most = sizes[machine.cpu]
+        given += f" with cpu {machine.cpu}"
+    else:
         problems.add(
-            f"cpu is {cpu}",
-            allowed=f"Cloud Run has instances of {_listed(CLOUD_RUN_CPU_MEMORY_GIB)} vCPUs",
+            f"cpu is {machine.cpu}",
+            allowed=f"{platform} has instances of {_listed(sizes)} vCPUs",
             remedy="choose one of them, or leave it out",
         )
-        return
-    least, most = CLOUD_RUN_CPU_MEMORY_GIB[cpu]
+        least = min(least for least, _ in sizes.values())
+        most = max(most for _, most in sizes.values())
     if mib is not None and not least * 2**10 <= mib <= most * 2**10:
         problems.add(
-            f"memory is {memory} with cpu {cpu}",
-            allowed=f"Cloud Run allows {least} to {most} GiB with that",
+            given,
+            allowed=f"{platform} allows {least} to {most} GiB",
             remedy="change one of them, or leave cpu out",
         )
 
 
 def _check_gpu(machine: Machine, gpu: Gpu, mib: int | None, problems: Problems) -> None:
     has = gpu.limits
-    gib = None if mib is None else mib / 2**10
-    if not _is_within(machine.cpu, has.cpu, has.most_cpu):
-        problems.add(
-            f"cpu is {machine.cpu}",
-            allowed=f"an instance with {has.accelerator} has {_range(has.cpu, has.most_cpu)} vCPUs",
-            remedy="change it, or leave it out",
-        )
-    if gib is not None and not _is_within(gib, has.memory_gib, has.most_memory_gib):
-        problems.add(
-            f"memory is {machine.memory}",
-            allowed=f"an instance with {has.accelerator} has"
-            f" {_range(has.memory_gib, has.most_memory_gib)} GiB",
-            remedy="change it, or leave it out",
-        )
+    if has.sizes is None:
+        _check_least(machine, mib, has, problems)
+    else:
+        _check_size(machine, mib, has.sizes, f"Cloud Run with {has.accelerator}", problems)
     if machine.cpu_idle:
         problems.add(
             "cpu_idle is True",
@@ -160,12 +192,19 @@ def _check_gpu(machine: Machine, gpu: Gpu, mib: int | None, problems: Problems) 
         )
 
 
-def _is_within(value: float, least: int, most: int | None) -> bool:
-    return least <= value and (most is None or value <= most)
-
-
-def _range(least: int, most: int | None) -> str:
-    return f"{least} or more" if most is None else f"{least} to {most}"
+def _check_least(machine: Machine, mib: int | None, has: GpuLimits, problems: Problems) -> None:
+    if machine.cpu < has.cpu:
+        problems.add(
+            f"cpu is {machine.cpu}",
+            allowed=f"an instance with {has.accelerator} has {has.cpu} or more vCPUs",
+            remedy="change it, or leave it out",
+        )
+    if mib is not None and mib < has.memory_gib * 2**10:
+        problems.add(
+            f"memory is {machine.memory}",
+            allowed=f"an instance with {has.accelerator} has {has.memory_gib} or more GiB",
+            remedy="change it, or leave it out",
+        )
 
 
 def _check_region(gpu: Gpu, region: str, problems: Problems) -> None:

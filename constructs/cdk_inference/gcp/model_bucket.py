@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cdk_inference.archive import digest
 from cdk_inference.contract import MODEL_FILE, stored_path
 from cdk_inference.gcp.bindings import bindings_of
+from cdk_inference.gcp.labels import check_labels
 from cdk_inference.gcp.naming import unique_name
 from cdk_inference.gcp.tokens import are_known
 from cdk_inference.limits import (
@@ -91,6 +92,7 @@ class ModelBucket(Construct):
         if kms_key is not None and are_known(self._bindings, kms_key, region):
             _check_key(kms_key, region, problems)
         check_soft_delete(soft_delete, problems)
+        check_labels(self._bindings, labels or {}, problems)
         problems.raise_if_any()
 
         buckets = self._bindings.google("storage_bucket")

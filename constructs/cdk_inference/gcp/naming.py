@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 _BEFORE_A_WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NO_LETTER_OR_DIGIT: Final = re.compile(r"[^a-z0-9]+")
 _HASH_LENGTH: Final = 8
+_FIRST: Final = "x"  # Google's names begin with a letter
 
 
 def unique_name(construct: Construct, max_length: int) -> str:
-    """A name that no other construct of the app has, of lower-case letters, digits and hyphens.
+    """A name that no other construct of the app has, of lower-case letters, digits and hyphens, a
+    letter first.
 
     It stays the same for as long as the construct's path does.
 
@@ -28,5 +30,6 @@ def unique_name(construct: Construct, max_length: int) -> str:
     """
     words = _BEFORE_A_WORD.sub("-", construct.node.path).lower()
     slug = _NO_LETTER_OR_DIGIT.sub("-", words).strip("-")
+    slug = slug if slug[:1].isalpha() else f"{_FIRST}{slug}"
     kept = slug[: max_length - _HASH_LENGTH - 1].strip("-")
     return f"{kept}-{construct.node.addr[-_HASH_LENGTH:]}"

@@ -34,7 +34,8 @@ class Egress(Enum):
     """What goes to private addresses; the rest goes to the internet directly."""
 
     ALL_TRAFFIC = "ALL_TRAFFIC"
-    """Everything. What must reach the internet needs Cloud NAT then."""
+    """Everything. What must reach the internet needs Cloud NAT then, and a model in a bucket needs
+    Private Google Access on the subnetwork."""
 
 
 @dataclass(frozen=True)

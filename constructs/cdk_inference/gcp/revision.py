@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cdk_inference.limits import CLOUD_RUN_PREVIEW
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from cdk_inference.gcp.machine import Machine
     from cdk_inference.gcp.network import VpcAccess
     from cdk_inference.gcp.scaling import Scaling
+    from cdk_inference.gcp.volume import Volume
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,20 @@ class Revision:
     vpc: VpcAccess | None
     labels: Mapping[str, str]
 
+    @property
+    def launch_stage(self) -> str | None:
+        """What a service of it must say; ``None`` where nothing of it is in preview."""
+        gpu = self.machine.gpu
+        is_preview = any(volume.is_preview for volume in self._volumes) or (
+            gpu is not None and gpu.limits.is_preview
+        )
+        return CLOUD_RUN_PREVIEW if is_preview else None
+
+    @property
+    def _volumes(self) -> list[Volume]:
+        volumes = {volume.name: volume for one in self.containers for volume in one.volumes}
+        return list(volumes.values())
+
     def template(self, run: ModuleType, service_account: str) -> Any:
         """Its block, of the provider's module ``cloud_run_v2_service``.
 
@@ -37,7 +54,6 @@ class Revision:
             service_account: the e-mail address of the account that instances act as.
         """
         gpu = self.machine.gpu
-        volumes = {volume.name: volume for one in self.containers for volume in one.volumes}
         return run.CloudRunV2ServiceTemplate(
             containers=[container.block(run) for container in self.containers],
             execution_environment="EXECUTION_ENVIRONMENT_GEN2",
@@ -52,7 +68,7 @@ class Revision:
             ),
             service_account=service_account,
             timeout=f"{self.scaling.timeout_seconds}s",
-            volumes=[volume.block(run) for volume in volumes.values()],
+            volumes=[volume.block(run) for volume in self._volumes],
             vpc_access=self.vpc and _vpc_access(run, self.vpc),
         )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from cdk_inference.gcp.bindings import bindings_of
+from cdk_inference.gcp.labels import check_labels
 from cdk_inference.gcp.naming import unique_name
 from cdk_inference.gcp.runtime_image import BuiltImage, copy_context, runtime_context
+from cdk_inference.gcp.tokens import are_known
 from cdk_inference.validation import Problems
 from constructs import Construct
 
@@ -40,7 +42,7 @@ class RuntimeImageRepository(Construct):
         url: what images' names start with: ``REGION-docker.pkg.dev/PROJECT/REPOSITORY``.
 
     Raises:
-        ConfigurationError: ``keep`` is less than 1.
+        ConfigurationError: ``keep`` is less than 1, or Google Cloud would refuse ``labels``.
 
     Example:
         >>> images = RuntimeImageRepository(stack, "Images", region="europe-west1")
@@ -62,12 +64,13 @@ class RuntimeImageRepository(Construct):
         super().__init__(scope, id)
         self._bindings = bindings_of(self)
         problems = Problems(self.node.path)
-        if keep < 1:
+        if are_known(self._bindings, keep) and keep < 1:
             problems.add(
                 f"keep is {keep}",
                 allowed="a service needs an image when it is deployed",
                 remedy="give 1 or more",
             )
+        check_labels(self._bindings, labels or {}, problems)
         problems.raise_if_any()
 
         registry = self._bindings.google("artifact_registry_repository")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from cdk_inference.limits import CLOUD_RUN_DISK_MIB
 
@@ -46,6 +46,10 @@ class Volume(Protocol):
     def path(self) -> str: ...  # noqa: D102
 
     @property
+    def is_preview(self) -> bool:
+        """Whether Google has it in preview."""
+
+    @property
     def bucket_access(self) -> tuple[BucketAccess, ...]:
         """What the service's account needs for it."""
 
@@ -67,8 +71,8 @@ class Medium(Enum):
     """The memory of the container that writes it."""
 
     DISK = "DISK"
-    """A disk (10 GB in all for an instance, unless Google raises that). Only with cdktn:
-    https://cloud.google.com/run/docs/configuring/services/ephemeral-disk
+    """A disk (10 GB in all for an instance, unless Google raises that). Only with cdktn, and in
+    preview: https://cloud.google.com/run/docs/configuring/services/ephemeral-disk
     """
 
 
@@ -88,6 +92,11 @@ class ScratchVolume:
     medium: Medium
     size_mib: int
     bucket_access: tuple[BucketAccess, ...] = ()
+
+    @property
+    def is_preview(self) -> bool:
+        """See :class:`Volume`."""
+        return self.medium is Medium.DISK
 
     def check(self, run: ModuleType, problems: Problems) -> None:
         """See :class:`Volume`."""
@@ -127,6 +136,7 @@ class ModelVolume:
     path: str
     bucket: str
     mount_options: tuple[str, ...]
+    is_preview: ClassVar[bool] = False
 
     @property
     def bucket_access(self) -> tuple[BucketAccess, ...]:
@@ -174,6 +184,7 @@ class SecretVolume:
     secret: Secret
     file_name: str
     bucket_access: tuple[BucketAccess, ...] = ()
+    is_preview: ClassVar[bool] = False
 
     @property
     def file(self) -> str:
@@ -205,6 +216,7 @@ class BucketVolume:
     name: str
     path: str
     bucket: str
+    is_preview: ClassVar[bool] = False
 
     @property
     def bucket_access(self) -> tuple[BucketAccess, ...]:

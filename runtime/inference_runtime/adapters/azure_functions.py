@@ -9,6 +9,9 @@ https://learn.microsoft.com/en-us/azure/azure-functions/functions-custom-handler
 An HTTP trigger's answer goes to the output binding ``res`` or ``$return``. Any other trigger's data
 are a request of the simple form or of the Open Inference Protocol, and the answer is the
 function's return value. Set ``routePrefix`` to ``""`` in host.json, as paths come with it.
+
+Who may call the function may post any envelope where requests are forwarded: what is not of the
+documented type is read as if it were missing.
 """
 
 from __future__ import annotations
@@ -59,18 +62,19 @@ class AzureFunctions:
         data = _data(request.body)
         if data is None:
             return self._plane.handle(request)
-        trigger = next(iter(data.values()), None)
-        if isinstance(trigger, dict) and {"Url", "Method"} <= trigger.keys():
-            return self._answer_http(trigger, request)
+        trigger: Any = next(iter(data.values()), None)
+        match trigger:
+            case {"Url": str(url), "Method": str(method)}:
+                return self._answer_http(method.upper(), url, trigger, request)
         return self._answer_event(trigger, request)
 
     def refuse(self, request: Request, error: InferenceError) -> Reply:
         """The reply to a request that is not passed on."""
         return self._plane.refuse(request, error)
 
-    def _answer_http(self, trigger: Members, envelope: Request) -> Reply:
+    def _answer_http(self, method: str, url: str, trigger: Members, envelope: Request) -> Reply:
         request = Request(
-            trigger["Method"].upper(), urlsplit(trigger["Url"]).path or "/", _headers(trigger), b"",
+            "GET" if method == "HEAD" else method, _path(url), _headers(trigger), b"",
             envelope.request_id, envelope.cancellation, envelope.received,
         )  # fmt: skip
         try:
@@ -82,7 +86,9 @@ class AzureFunctions:
         if reply.is_binary:
             reply = self._plane.refuse(request, InvalidInput(_TEXT_ONLY))
         answer: Json = {
-            "statusCode": reply.status, "headers": dict(reply.headers), "body": reply.body.decode(),
+            "statusCode": reply.status,
+            "headers": dict(reply.headers),
+            "body": "" if method == "HEAD" else reply.body.decode(),
         }  # fmt: skip
         return _outcome({"res": answer}, answer)
 
@@ -118,9 +124,18 @@ def _data(body: bytes) -> Members | None:
             return None
 
 
+def _path(url: str) -> str:
+    try:
+        return urlsplit(url).path or "/"
+    except ValueError:  # a host in half a pair of brackets
+        return "/"
+
+
 def _headers(trigger: Members) -> dict[str, str]:
-    given: dict[str, list[str]] = trigger.get("Headers") or {}
-    return {name.lower(): ", ".join(values) for name, values in given.items()}
+    match trigger:
+        case {"Headers": dict(given)}:
+            return {n.lower(): ", ".join(map(str, v)) for n, v in given.items() if type(v) is list}
+    return {}
 
 
 def _body(body: object, headers: Mapping[str, str]) -> bytes:

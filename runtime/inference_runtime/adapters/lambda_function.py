@@ -10,6 +10,7 @@ import time
 from inference_runtime.adapters.lambda_http import (
     body_size,
     envelope,
+    is_head,
     is_http,
     read_body,
     read_request,
@@ -74,13 +75,10 @@ class LambdaFunction:
 
     def answer_http(self, event: Any, request_id: str, deadline: float) -> Reply:
         """Answer the request that an HTTP event carries, however large the answer."""
-        request = read_request(event, request_id)
-        try:
-            request.body = read_body(event)
-        except InferenceError as error:
-            return self._plane.refuse(request, error)
-        with self._watchdog.limit(deadline - _MARGIN_S) as request.cancellation:
-            return self._plane.handle(request)
+        reply = self._answer_request(event, request_id, deadline)
+        if is_head(event):
+            reply.body = b""
+        return reply
 
     def refuse(self, event: Any, error: InferenceError, request_id: str) -> Any:
         """The answer to an event without HTTP around it that a host will not pass on."""
@@ -103,6 +101,15 @@ class LambdaFunction:
 
             self._event_sources = EventSources(self._plane)
         return self._event_sources
+
+    def _answer_request(self, event: Any, request_id: str, deadline: float) -> Reply:
+        request = read_request(event, request_id)
+        try:
+            request.body = read_body(event)
+        except InferenceError as error:
+            return self._plane.refuse(request, error)
+        with self._watchdog.limit(deadline - _MARGIN_S) as request.cancellation:
+            return self._plane.handle(request)
 
     def _answer_in_envelope(self, event: Any, request_id: str, deadline: float) -> Any:
         reply = self.answer_http(event, request_id, deadline)

@@ -27,9 +27,15 @@ def is_http(event: object) -> bool:
     return bool(_method(event))
 
 
+def is_head(event: Event) -> bool:
+    """Whether it asks for what GET would answer, but for the body."""
+    return _method(event) == "HEAD"
+
+
 def read_request(event: Event, request_id: str) -> Request:
     """The request that an HTTP event carries, without its body: see ``read_body``."""
-    return Request(_method(event), _path(event), _headers(event), b"", request_id)
+    method = "GET" if is_head(event) else _method(event)
+    return Request(method, _path(event), _headers(event), b"", request_id)
 
 
 def read_body(event: Event) -> bytes:

@@ -49,13 +49,15 @@ def read_record(record: Any, max_bytes: int) -> Source:
     Raises:
         InvalidInput: it is of none of these forms.
     """
-    match record:
-        case {"eventSource": "aws:sqs", "messageId": str(id), "body": str(body)}:
+    match record:  # an id that cannot be printed is no UUID and no number
+        case {"eventSource": "aws:sqs", "messageId": str(id), "body": str(body)} if (
+            id.isprintable()
+        ):
             return Source(id, lambda: _parse(body), _message_group(record))
         case {
             "eventSource": "aws:kinesis",
             "kinesis": {"sequenceNumber": str(id), "data": str(data)},
-        }:
+        } if id.isprintable():
             return Source(id, lambda: _parse_base64(data), "the batch")
         case {
             "eventSource": "aws:s3",

@@ -25,13 +25,21 @@ def add(subparsers: _SubParsersAction[Any]) -> None:
 
 
 def run(arguments: Namespace) -> None:
+    """Serve until the process is told to stop; see ``start``."""
+    start(given(arguments, _OPTIONS))
+
+
+def start(said: dict[str, str]) -> None:
     """Serve until the process is told to stop.
+
+    Args:
+        said: on the command line, by the names of the variables that it comes before.
 
     Raises:
         InvalidSettings: an option or a variable holds a value that is not allowed, or the address
             cannot be bound.
     """
-    settings = Settings.read(arguments=given(arguments, _OPTIONS))
-    from inference_runtime.adapters.http.server import serve
+    settings = Settings.read(arguments=said)
+    from inference_runtime.adapters.http.start import serve
 
     serve(settings)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from itertools import chain
 from math import inf, isfinite, nan
-from struct import pack, unpack
+from struct import error, pack, unpack
 
 from inference_runtime.errors import InvalidInput
 from inference_runtime.tensor import (
@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     from inference_runtime.tensor import Datatype
 
 _FROM_TEXT = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
-_LARGEST = {"FP16": 65504.0, "BF16": 3.3895313892515355e38, "FP32": 3.4028234663852886e38}
+_LARGEST = {
+    "FP16": 65504.0,
+    "BF16": 3.3895313892515355e38,
+    "FP32": 3.4028234663852886e38,
+    "FP64": 1.7976931348623157e308,
+}
 _ALLOWED_TYPES: dict[str, frozenset[type]] = {
     "bool": frozenset({bool}),
     "int": frozenset({int}),
@@ -92,9 +97,15 @@ def _flatten(value: Json, name: str) -> tuple[list[int], list[Any], set[type]]:
                 f" at depth {len(shape)}"
             )
         shape.append(lengths.pop())
-        level = list(chain.from_iterable(level))
-        types = set(map(type, level))
+        level = level[0] if len(level) == 1 else list(chain.from_iterable(level))
+        types = _types(level)
     return shape, level, types
+
+
+def _types(values: list[Any]) -> set[type]:
+    """Those that occur. Most lists are of floats alone, which is told in two thirds of the time."""
+    each = list(map(type, values))
+    return {float} if each.count(float) == len(each) else set(each)
 
 
 def _with_non_finite(elements: list[Any], datatype: Datatype, name: str) -> list[Any]:
@@ -121,38 +132,56 @@ def _pack(elements: list[Any], datatype: Datatype, name: str) -> bytes | array[A
             return bytes(elements)
         if datatype is BYTES:
             return pack_elements(element.encode() for element in elements)
-        if datatype.name in _LARGEST:
-            _check_range(elements, datatype, name)
-        if datatype is FP16:
-            return pack(f"<{len(elements)}e", *elements)
         if datatype is BF16:
-            return _round_to_bf16(array("f", elements))
-        return array(datatype.typecode, elements)
-    except (OverflowError, UnicodeEncodeError) as error:
-        raise InvalidInput(f"input {name!r} does not fit {datatype}: {error}") from None
+            return _round_to_bf16(array("f", pack(f"<{len(elements)}f", *elements)))
+        # Several times as fast as array, and it refuses what would become an infinity.
+        return pack(f"<{len(elements)}{datatype.typecode or 'e'}", *elements)
+    except (OverflowError, UnicodeEncodeError, error) as reason:
+        _check_range(elements, datatype, name)
+        raise InvalidInput(f"input {name!r} does not fit {datatype}: {reason}") from None
 
 
-def _check_range(elements: list[float], datatype: Datatype, name: str) -> None:
-    """Refuse finite numbers that ``datatype`` would turn into infinities."""
-    largest = _LARGEST[datatype.name]
-    if not elements or (-largest <= min(elements) and max(elements) <= largest):
+def _check_range(elements: list[Any], datatype: Datatype, name: str) -> None:
+    """Refuse numbers that ``datatype`` cannot hold, of floats those that would become infinite."""
+    if datatype.kind not in ("int", "float"):
+        return
+    least, most = _range(datatype)
+    if not elements or (least <= min(elements) and max(elements) <= most):
         return
     for index, element in enumerate(elements):
-        if largest < abs(element) < inf:
+        if (most < element or element < least) and abs(element) != inf:
+            bounds = f"±{most:g}" if datatype.kind == "float" else f"{least} to {most}"
             raise InvalidInput(
-                f"input {name!r} does not fit {datatype}: {_shown(element)} at element {index}"
-                f" is beyond ±{largest:g}"
+                f"input {name!r} does not fit {datatype}: {_shown(element)} at element {index} is"
+                f" beyond {bounds}"
             )
 
 
+def _range(datatype: Datatype) -> tuple[float, float]:
+    if datatype.kind == "float":
+        most = _LARGEST[datatype.name]
+        return -most, most
+    bits = 8 * datatype.itemsize
+    return (
+        (0, 2**bits - 1) if datatype.name.startswith("U") else (-(2**bits) // 2, 2**bits // 2 - 1)
+    )
+
+
 def _round_to_bf16(singles: array[float]) -> array[int]:
-    """The upper halves of ``singles``, rounded to nearest, ties to even."""
+    """The upper halves of ``singles``, rounded to nearest, ties to even.
+
+    Raises:
+        OverflowError: one would become infinite.
+    """
     bits = memoryview(singles).cast("B").cast("I") if singles else ()
     return array("H", [_round_half(b) if b & 0x7FFFFFFF <= 0x7F800000 else 0x7FC0 for b in bits])
 
 
 def _round_half(bits: int) -> int:
-    return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    half = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    if half & 0x7FFF == 0x7F80 and bits & 0xFFFF:
+        raise OverflowError
+    return half
 
 
 def _unpack(tensor: Tensor) -> list[Any]:

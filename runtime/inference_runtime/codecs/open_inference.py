@@ -41,7 +41,10 @@ if TYPE_CHECKING:
 
 HEADER_LENGTH: Final = "inference-header-content-length"
 
-_LARGEST_SIZE = 2**63 - 1
+_MOST_ELEMENTS = 2**40
+_MOST_LENGTH_DIGITS = 18
+# Other forms of an output, by Triton's extensions that are not among ours.
+_OTHER_FORMS = ("classification", "shared_memory_region")
 _BASE64 = "base64"
 
 
@@ -123,6 +126,10 @@ def decode_object(value: Json, signature: Signature, binary: ReadableBuffer = b"
     request = _object(value, "the request")
     parameters = _parameters(request, "the request")
     id_ = _optional(request, "id", str, "the request")
+    if id_ is not None and not _is_unicode(id_):
+        raise MalformedBody(
+            "'id' of the request must be Unicode, without halves of surrogate pairs"
+        )
     reader = _Reader(signature, memoryview(binary))
     for item in _required_list(request, "inputs"):
         reader.read(_object(item, "an input"))
@@ -280,6 +287,11 @@ def _raw_shape(spec: TensorSpec, count: int) -> list[int]:
 def _requested(item: Members, default: bool) -> RequestedOutput:
     name = _required(item, "name", str, "an output")
     parameters = _parameters(item, f"output {name!r}")
+    for form in _OTHER_FORMS:
+        if form in parameters:
+            raise InvalidInput(
+                f"output {name!r} asks for {form!r}, which is not among the extensions"
+            )
     binary = _optional(parameters, "binary_data", bool, f"output {name!r}")
     return RequestedOutput(
         name,
@@ -316,7 +328,8 @@ def _text_data(tensor: Tensor, base64: bool) -> Members:
 
 
 def _header_length(text: str, body_length: int) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) > body_length:
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_LENGTH_DIGITS
+    if not is_number or int(text) > body_length:
         raise MalformedBody(
             f"Inference-Header-Content-Length is {text!r}; it must be a number from 0 to the"
             f" body's {body_length} bytes"
@@ -333,11 +346,17 @@ def _datatype(name: str, tensor: str) -> Datatype:
 
 
 def _shape(sizes: list[Json], name: str) -> list[int]:
-    shape = [size for size in sizes if type(size) is int and size >= 0]
-    # The product overflows no Python integer; without its zeros it bounds every size.
-    if len(shape) != len(sizes) or prod(filter(None, shape)) > _LARGEST_SIZE:
-        raise InvalidInput(f"input {name!r} has shape {sizes}; sizes are whole numbers from 0")
-    return shape
+    count = 1
+    for size in sizes:
+        if type(size) is not int or size < 0:
+            raise InvalidInput(f"input {name!r} has shape {sizes}; sizes are whole numbers from 0")
+        count *= size or 1  # so that it bounds every size
+        if count > _MOST_ELEMENTS:
+            raise InvalidInput(
+                f"input {name!r} has a shape of more than {_MOST_ELEMENTS:,} elements; sizes"
+                " are whole numbers from 0"
+            )
+    return sizes  # type: ignore[return-value]
 
 
 def _check_unique(names: list[str], what: str) -> None:
@@ -346,6 +365,15 @@ def _check_unique(names: list[str], what: str) -> None:
         if name in seen:
             raise InvalidInput(f"{what} {name!r} is given twice")
         seen.add(name)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written again; a platform's own JSON parser may have let in what cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _object(value: Json, what: str) -> Members:
@@ -364,15 +392,15 @@ def _required_list(members: Members, key: str) -> list[Json]:
 
 
 def _required(members: Members, key: str, kind: type, where: str) -> Any:
-    value = _optional(members, key, kind, where)
-    if value is None:
+    value = members.get(key)
+    if type(value) is not kind and _optional(members, key, kind, where) is None:
         raise MalformedBody(f"{where} has no {key!r}")
     return value
 
 
 def _optional(members: Members, key: str, kind: type, where: str) -> Any:
     value = members.get(key)
-    if value is not None and type(value) is not kind:
-        kinds = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
-        raise MalformedBody(f"{key!r} of {where} must be {kinds.get(kind, 'an object')}")
-    return value
+    if value is None or type(value) is kind:
+        return value
+    kinds = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
+    raise MalformedBody(f"{key!r} of {where} must be {kinds.get(kind, 'an object')}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from inference_runtime import __version__, jsonio
 from inference_runtime.codecs import open_inference
-from inference_runtime.errors import ModelControlOff
+from inference_runtime.errors import InvalidInput, MalformedBody, ModelControlOff
 from inference_runtime.exchange import ModelCall, json_reply
 from inference_runtime.messages import Reply
 from inference_runtime.repository import READY
@@ -15,6 +15,7 @@ from inference_runtime.routing import Route
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Final
 
     from inference_runtime.errors import InferenceError
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from inference_runtime.tensor import Tensor
 
 PLATFORM: Final = "onnxruntime_onnx"
+BINARY_TYPE: Final = "application/octet-stream"
 EXTENSIONS: Final = ("binary_tensor_data", "model_repository", "model_configuration", "statistics")
 
-_BINARY_TYPE = "application/octet-stream"
 _CONFIG_TYPES = {"BYTES": "TYPE_STRING"}
 
 
@@ -131,7 +132,7 @@ class OpenInferenceEndpoints:
         body, header_length = self._encode(request, results, entry)
         if header_length is None:
             return Reply(200, {"content-type": "application/json"}, body)
-        headers = {"content-type": _BINARY_TYPE, open_inference.HEADER_LENGTH: str(header_length)}
+        headers = {"content-type": BINARY_TYPE, open_inference.HEADER_LENGTH: str(header_length)}
         return Reply(200, headers, body, is_binary=True)
 
     def answer_object(self, payload: Json, exchange: Exchange) -> Json:
@@ -169,8 +170,7 @@ class OpenInferenceEndpoints:
 
     def repository_index(self, exchange: Exchange) -> Reply:
         """Every model and its state; with ``{"ready": true}``, only those that are ready."""
-        body = jsonio.loads(exchange.body) if exchange.body else {}
-        only_ready = isinstance(body, dict) and body.get("ready") is True
+        only_ready = _object(exchange).get("ready") is True
         return json_reply(
             [
                 {"name": e.name, "version": e.version, "state": e.state, "reason": e.reason}
@@ -181,12 +181,16 @@ class OpenInferenceEndpoints:
 
     def load(self, exchange: Exchange) -> Reply:
         """Load a model, where ``INFERENCE_MODEL_CONTROL`` allows it."""
-        self._controlled_entry(exchange).load()
+        entry = self._controlled_entry(exchange)
+        _check_parameters(exchange, ())
+        entry.load()
         return json_reply({})
 
     def unload(self, exchange: Exchange) -> Reply:
         """Unload a model, where ``INFERENCE_MODEL_CONTROL`` allows it."""
-        self._controlled_entry(exchange).unload()
+        entry = self._controlled_entry(exchange)
+        _check_parameters(exchange, ("unload_dependents",))  # no model has any
+        entry.unload()
         return json_reply({})
 
     def error_body(self, error: InferenceError, request_id: str) -> Json:
@@ -212,6 +216,30 @@ class OpenInferenceEndpoints:
                 "loading and unloading are off; start with INFERENCE_MODEL_CONTROL=explicit"
             )
         return self._entry(exchange)
+
+
+def _object(exchange: Exchange) -> dict[str, Json]:
+    """The body, which may be left out.
+
+    Raises:
+        MalformedBody: it is something else.
+    """
+    value = jsonio.loads(exchange.body) if exchange.body else {}
+    if not isinstance(value, dict):
+        raise MalformedBody("the body must be an object, or empty")
+    return value
+
+
+def _check_parameters(exchange: Exchange, known: Sequence[str]) -> None:
+    """Refuse what would be left undone: a configuration or files for the model, for example."""
+    parameters = _object(exchange).get("parameters", {})
+    if not isinstance(parameters, dict):
+        raise MalformedBody("'parameters' must be an object")
+    for name in parameters:
+        if name not in known:
+            raise InvalidInput(
+                f"the parameter {name!r} is not known here: models are loaded as they are stored"
+            )
 
 
 def _metadata(spec: TensorSpec) -> Json:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from inference_runtime import __version__
+from inference_runtime.codecs.open_inference import HEADER_LENGTH
+from inference_runtime.endpoints.open_inference import BINARY_TYPE
 from inference_runtime.tensor import DATATYPES
 
 TYPE_CHECKING = False
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
 
     Schema = dict[str, Json]
 
+_HEADER_LENGTH: Schema = {
+    "name": HEADER_LENGTH,
+    "in": "header",
+    "description": "Bytes of JSON before the tensors' own; 0 where the body is one tensor's alone",
+    "schema": {"type": "integer", "minimum": 0},
+}
 _NON_FINITE: Schema = {"enum": ["NaN", "Infinity", "-Infinity"]}
 _ELEMENTS: dict[str, Schema] = {
     "bool": {"type": "boolean"},
@@ -61,29 +69,39 @@ def _operation(route: Route, entry: Entry) -> Json:
     }
     examples: Schema = {"model": entry.name, "version": entry.version}
     names = [segment[1:-1] for segment in route.segments if segment.startswith("{")]
-    if names:
-        operation["parameters"] = [
-            {
-                "name": name,
-                "in": "path",
-                "required": True,
-                "schema": {"type": "string", "examples": [examples[name]]},
-            }
-            for name in names
-        ]
+    parameters: list[Json] = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "examples": [examples[name]]},
+        }
+        for name in names
+    ]
+    if _is_infer(route):
+        parameters.append(_HEADER_LENGTH)
+    if parameters:
+        operation["parameters"] = parameters
     request = _request_schema(route)
     if request is not None:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": request}},
-        }
+        operation["requestBody"] = {"required": True, "content": _content(route, request)}
     return operation
+
+
+def _is_infer(route: Route) -> bool:
+    return route.pattern.endswith("/infer")
+
+
+def _content(route: Route, schema: Schema) -> Schema:
+    """JSON, and for an inference also JSON with tensors behind it."""
+    content: Schema = {"application/json": {"schema": schema}}
+    return {**content, BINARY_TYPE: {}} if _is_infer(route) else content
 
 
 def _request_schema(route: Route) -> Schema | None:
     if route.method != "POST":
         return None
-    if route.pattern.endswith("/infer"):
+    if _is_infer(route):
         return {"$ref": "#/components/schemas/InferRequest"}
     if route.pattern.endswith("/predict"):
         return {"$ref": "#/components/schemas/PredictRequest"}
@@ -91,7 +109,7 @@ def _request_schema(route: Route) -> Schema | None:
 
 
 def _success_schema(route: Route) -> Schema:
-    if route.pattern.endswith("/infer"):
+    if _is_infer(route):
         return {"$ref": "#/components/schemas/InferResponse"}
     if route.pattern.endswith("/index"):
         return {"type": "array", "items": {"type": "object"}}
@@ -101,7 +119,7 @@ def _success_schema(route: Route) -> Schema:
 def _success(route: Route) -> Schema:
     if route.pattern == "/metrics":
         return {"description": "Success", "content": {"text/plain": {"schema": {"type": "string"}}}}
-    return _response("Success", _success_schema(route))
+    return {"description": "Success", "content": _content(route, _success_schema(route))}
 
 
 def _response(description: str, schema: Schema) -> Schema:

@@ -10,7 +10,14 @@ if TYPE_CHECKING:
 
 # A model has run once when it is ready, so what the session then refuses is the input.
 _REFUSALS = frozenset({"Fail", "InvalidArgument", "RuntimeException"})
-_OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory")
+_OUT_OF_MEMORY = (
+    "bad_alloc",
+    "Failed to allocate memory",
+    "CUDA failure 2: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+# A GPU's own failures, which onnxruntime reports as it does a refusal, with this machine's name.
+_DEVICE_FAILURES = ("; GPU=", "TensorRT EP")
 
 
 def load_failure(path: str, text: str) -> ModelNotLoaded:
@@ -35,6 +42,8 @@ def run_failure(name: str, text: str, cancellation: Cancellation | None) -> Base
         return cancellation.reason
     if any(sign in text for sign in _OUT_OF_MEMORY):
         return ModelFailed("the model ran out of memory")
+    if any(sign in text for sign in _DEVICE_FAILURES):
+        return ModelFailed("the model failed on the GPU")
     if name in _REFUSALS:
         return InvalidInput(f"the model refuses this input: {text}")
     return ModelFailed(f"the model failed: {name}")

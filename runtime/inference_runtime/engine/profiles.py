@@ -54,9 +54,13 @@ _MEMORY: Final = Profile(packs=NEVER, warms_up=True, keeps_memory=False)
 
 
 def profile_of(settings: Settings) -> Profile:
-    """The profile that ``INFERENCE_PROFILE`` names, or the one that fits the host."""
+    """The profile that ``INFERENCE_PROFILE`` names, or the one that fits the host.
+
+    A GPU's first run sets up its kernels, for seconds or minutes, which is part of a start.
+    """
     named = {"cold": _COLD, "throughput": _THROUGHPUT, "memory": _MEMORY}.get(settings.profile)
-    profile = named or (_COLD if settings.starts_for_a_caller else _THROUGHPUT)
+    is_cold = settings.starts_for_a_caller and settings.on_cpu
+    profile = named or (_COLD if is_cold else _THROUGHPUT)
     if profile is not _COLD:
         return profile
     if settings.batching == "exact":  # was probed at the load: the bits must stay

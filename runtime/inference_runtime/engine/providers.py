@@ -141,6 +141,11 @@ class Providers:
         }
 
 
+def runs_on_gpu(session: Session) -> bool:
+    """Whether any of its providers is a GPU's."""
+    return not {_ORT_NAMES[name] for name in GPU_PROVIDERS}.isdisjoint(session.get_providers())
+
+
 def _nodes(session: Session, names: Sequence[str]) -> dict[str, int]:
     """How many nodes of the graph run on each provider."""
     counts = dict.fromkeys(names, 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ctypes import string_at
-
 from inference_runtime.engine.failures import load_failure, run_failure
 from inference_runtime.engine.labels import CLASS_LABELS, column_labels, parse_labels
 from inference_runtime.engine.options import (
@@ -12,8 +10,10 @@ from inference_runtime.engine.options import (
     LOG_ERRORS,
     disable_telemetry,
 )
+from inference_runtime.engine.providers import runs_on_gpu
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.signature import Signature, TensorSpec
+from inference_runtime.telemetry import log
 from inference_runtime.tensor import BF16, DATATYPES, FP32, Tensor
 
 disable_telemetry()
@@ -24,10 +24,11 @@ import onnxruntime as ort  # noqa: E402
 ort.set_default_logger_severity(LOG_ERRORS)
 
 from inference_runtime.arrays import to_array, to_tensor  # noqa: E402
+from inference_runtime.engine.binding import FAILED_RUN, BoundSession, obstacle  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from inference_runtime.engine import Cancellation
@@ -45,7 +46,6 @@ _DATATYPES = {
     "tensor(float)": "FP32", "tensor(double)": "FP64",
 }  # fmt: skip
 _ZIPMAPS = frozenset({"seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))"})
-_ONNX_BFLOAT16 = 16
 
 
 class StockEngine:
@@ -77,13 +77,10 @@ class StockEngine:
         except ModelNotLoaded:
             raise
         except Exception as error:
-            raise load_failure(path, _message(error)) from error
+            raise load_failure(path, _failure(error)[1]) from error
         self.signature = _signature(self._session, path)
         self._labels = _metadata_labels(self._session, path)
-        self._has_bfloat16 = any(
-            spec.datatype is BF16
-            for spec in (*self.signature.inputs.values(), *self.signature.outputs.values())
-        )
+        self._run = self._choose_run(path)
 
     def run(
         self,
@@ -95,23 +92,30 @@ class StockEngine:
         options = ort.RunOptions()
         if cancellation is not None:
             cancellation.attach(lambda: setattr(options, "terminate", True))
-        # numpy has no bfloat16: such tensors go in and come out as onnxruntime's own values.
-        as_ort_values = self._has_bfloat16
-        run = self._session.run_with_ort_values if as_ort_values else self._session.run
-        to_value = _to_ort_value if as_ort_values else to_array
-        to_tensor = self._from_ort_value if as_ort_values else self._to_tensor
-        feed = {name: to_value(tensor) for name, tensor in inputs.items()}
+        names = list(dict.fromkeys(outputs))
+        feed = {name: to_array(tensor) for name, tensor in inputs.items()}
         try:
-            values = run(outputs, feed, options)
+            values = self._run(names, feed, options)
         except Exception as error:  # onnxruntime's exceptions have no common base below it
-            raise run_failure(type(error).__name__, _message(error), cancellation) from error
-        return {name: to_tensor(value, name) for name, value in zip(outputs, values, strict=True)}
+            raise run_failure(*_failure(error), cancellation) from error
+        return {
+            name: self._to_tensor(value, name) for name, value in zip(names, values, strict=True)
+        }
 
-    def _from_ort_value(self, value: Any, name: str) -> Tensor:
-        if self.signature.outputs[name].datatype is not BF16:
-            return self._to_tensor(value.numpy(), name)
-        data = string_at(value.data_ptr(), value.tensor_size_in_bytes())
-        return Tensor(BF16, value.shape(), data)
+    def _choose_run(self, path: str) -> Callable[..., Sequence[Any]]:
+        """Bound runs on a GPU, and for bfloat16, which numpy does not have."""
+        specs = (*self.signature.inputs.values(), *self.signature.outputs.values())
+        has_bfloat16 = any(spec.datatype is BF16 for spec in specs)
+        unbound: Callable[..., Sequence[Any]] = self._session.run
+        if not has_bfloat16 and not runs_on_gpu(self._session):
+            return unbound
+        reason = obstacle(self._session)
+        if not reason:
+            return BoundSession(self._session).run
+        if has_bfloat16:
+            raise ModelNotLoaded(f"{path} cannot be served: it has bfloat16, and {reason}")
+        log("INFO", "inputs and outputs are not bound", model_path=path, reason=reason)
+        return unbound
 
     def _to_tensor(self, value: Any, name: str) -> Tensor:
         datatype = self.signature.outputs[name].datatype
@@ -174,17 +178,16 @@ def _metadata_labels(session: ort.InferenceSession, path: str) -> list[Label] | 
     return None if text is None else parse_labels(text, path)
 
 
-def _message(error: Exception) -> str:
-    """onnxruntime's text without the prefix ``[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : ``."""
+def _failure(error: Exception) -> tuple[str, str]:
+    """onnxruntime's name of an error, and its text without the prefix that tells the same, as in
+    ``[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : ``.
+    """
     text = str(error)
-    return text.split(" : ", 3)[-1] if text.startswith("[ONNXRuntimeError]") else text
-
-
-def _to_ort_value(tensor: Tensor) -> ort.OrtValue:
-    value = to_array(tensor)
-    if tensor.datatype is BF16:
-        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(value, _ONNX_BFLOAT16)
-    return ort.OrtValue.ortvalue_from_numpy(value)
+    if text.startswith("[ONNXRuntimeError]"):
+        return type(error).__name__, text.split(" : ", 3)[-1]
+    if text.startswith(FAILED_RUN):
+        return "Fail", text.removeprefix(FAILED_RUN)
+    return type(error).__name__, text
 
 
 def _zipmap_tensor(rows: list[dict[Label, float]]) -> Tensor:

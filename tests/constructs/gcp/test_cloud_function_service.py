@@ -13,6 +13,7 @@ import pytest
 from cdk_inference import InferenceModel
 from cdk_inference.artifact import google_function_archive
 from cdk_inference.gcp import CloudFunctionService, Ingress, ModelSource
+from cdk_inference.limits import CLOUD_RUN_NAME_LENGTH
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
@@ -28,6 +29,7 @@ from tests.constructs.gcp.terraform import (
 from tests.constructs.synthesis import ROOT
 
 FUNCTION = "google_cloudfunctions2_function"
+BUILDER = "builder@my-project.iam.gserviceaccount.com"
 
 
 def make(stack: Any, model: InferenceModel, **options: Any) -> CloudFunctionService:
@@ -61,6 +63,7 @@ def make_maximal(stack: Any, model: InferenceModel) -> None:
         concurrency=2,
         timeout=timedelta(minutes=5),
         ingress=Ingress.INTERNAL,
+        build_service_account=f"projects/my-project/serviceAccounts/{BUILDER}",
         labels={"team": "data"},
     )
     function.grant_invoke("Shop", "serviceAccount:shop@my-project.iam.gserviceaccount.com")
@@ -110,6 +113,26 @@ def test_construct_ids_are_public(stack: Any, model: InferenceModel) -> None:
     ]
 
 
+def test_only_what_a_browser_sends_is_an_origin(stack: Any, model: InferenceModel) -> None:
+    wrong = ["example.org", "https://example.org/", "https://Example.org", "https://*.org", ""]
+    problems = refusals(
+        CloudFunctionService,
+        stack,
+        model=model,
+        region=REGION,
+        cors_origins=["*", "https://example.org", "http://localhost:5173", *wrong],
+    )
+    assert [problem.split(";")[0] for problem in problems] == [
+        f"cors_origins has {origin!r}" for origin in wrong
+    ]
+
+
+def test_its_service_has_its_own_name(stack: Any, model: InferenceModel) -> None:
+    CloudFunctionService(stack, "Long" * 20, model=model, region=REGION)
+    name = only_resource(stack, "google_cloudfunctions2_function")["name"]
+    assert len(name) <= CLOUD_RUN_NAME_LENGTH
+
+
 def test_all_problems_come_at_once(stack: Any, model: InferenceModel) -> None:
     problems = refusals(
         CloudFunctionService,
@@ -120,10 +143,12 @@ def test_all_problems_come_at_once(stack: Any, model: InferenceModel) -> None:
         cpu=3,
         concurrency=0,
         timeout=timedelta(hours=2),
-        environment={"MODEL_URI": "x", "PORT": "1"},
+        environment={"MODEL_URI": "x", "PORT": "1", "FUNCTION_TARGET": "mine"},
         model_source=ModelSource.bucket("here"),
+        build_service_account=BUILDER,
+        labels={"Team": "data"},
     )
-    assert len(problems) == 7
+    assert len(problems) == 10
 
 
 SERVE = """

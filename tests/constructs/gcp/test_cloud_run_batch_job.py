@@ -103,6 +103,16 @@ def test_tasks_share_the_inputs_and_are_tried_again(stack: Any, model: Inference
     assert (task["max_retries"], task["timeout"]) == (3, "3600s")
 
 
+@pytest.mark.parametrize(
+    ("gpu", "stage"), [(None, None), (Gpu.L4, None), (Gpu.RTX_PRO_6000, "BETA")]
+)
+def test_a_gpu_in_preview_is_asked_for_as_such(
+    stack: Any, model: InferenceModel, gpu: Gpu | None, stage: str | None
+) -> None:
+    make(stack, model, gpu=gpu, region="europe-west4")
+    assert only_resource(stack, "google_cloud_run_v2_job").get("launch_stage") == stage
+
+
 def test_one_task_at_a_time_has_a_gpu(stack: Any, model: InferenceModel) -> None:
     make(stack, model, tasks=BatchTasks(20), gpu=Gpu.L4)
     assert template(stack)["parallelism"] == 1
@@ -184,6 +194,7 @@ def test_nobody_may_execute_it_unasked(stack: Any, model: InferenceModel) -> Non
         ),
         ({"environment": {"INFERENCE_BATCH_INPUT": "x"}}, "environment sets INFERENCE_BATCH_INPUT"),
         ({"environment": {"CLOUD_RUN_TASK_INDEX": "1"}}, "environment sets CLOUD_RUN_TASK_INDEX"),
+        ({"labels": {"Team": "data"}}, "labels has 'Team': 'data'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -105,6 +105,22 @@ def test_each_gpu_comes_with_the_least_that_it_needs(
     }
 
 
+@pytest.mark.parametrize(
+    ("gpu", "region", "stage"),
+    [(Gpu.L4, "europe-west1", None), (Gpu.RTX_PRO_6000, "us-central1", "BETA")],
+)
+def test_a_gpu_in_preview_is_asked_for_as_such(
+    stack: Any, model: InferenceModel, gpu: Gpu, region: str, stage: str | None
+) -> None:
+    make(stack, model, gpu=gpu, region=region)
+    assert only_resource(stack, "google_cloud_run_v2_service").get("launch_stage") == stage
+
+
+def test_more_memory_comes_with_more_processors(stack: Any, model: InferenceModel) -> None:
+    make(stack, model, memory="32Gi")
+    assert container(stack)["resources"]["limits"]["cpu"] == "8"
+
+
 def test_it_is_the_cheapest_that_serves(stack: Any, model: InferenceModel) -> None:
     make(stack, model)
     assert template(stack)["gpu_zonal_redundancy_disabled"] is True
@@ -140,9 +156,14 @@ def test_what_only_the_newer_provider_has_is_refused_on_the_older(model: Inferen
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"cpu": 2}, "cpu is 2; an instance with nvidia-l4 has 4 to 8 vCPUs"),
-        ({"cpu": 16}, "cpu is 16; an instance with nvidia-l4 has 4 to 8 vCPUs"),
-        ({"memory": "8Gi"}, "memory is 8Gi; an instance with nvidia-l4 has 16 to 32 GiB"),
+        ({"cpu": 2}, "cpu is 2; Cloud Run with nvidia-l4 has instances of 4, 6, 8 vCPUs"),
+        ({"cpu": 5}, "cpu is 5; Cloud Run with nvidia-l4 has instances of 4, 6, 8 vCPUs"),
+        (
+            {"memory": "8Gi"},
+            "memory is 8Gi with cpu 4; Cloud Run with nvidia-l4 allows 16 to 16 GiB",
+        ),
+        ({"cpu": 4, "memory": "24Gi"}, "memory is 24Gi with cpu 4"),
+        ({"memory": "48Gi"}, "memory is 48Gi with cpu 8"),
         ({"cpu_idle": True}, "cpu_idle is True; an instance with a GPU keeps its vCPUs"),
         ({"region": "europe-west2"}, "region is 'europe-west2'; Cloud Run has nvidia-l4 in"),
         (
@@ -185,12 +206,13 @@ def test_all_problems_come_at_once(stack: Any, model: InferenceModel) -> None:
 def test_an_instance_is_as_large_as_its_gpu_allows(cpu: int, memory_gib: int, gpu: Gpu) -> None:
     machine = Machine(cpu, f"{memory_gib}Gi", cpu_idle=False, gpu=gpu)
     problems = Problems("Machine")
-    machine.check(TINY, ModelSource.baked(), gpu.limits.regions[0], problems)
-    most_cpu = gpu.limits.most_cpu or cpu
-    most_gib = gpu.limits.most_memory_gib or memory_gib
+    region = gpu.limits.regions[0]
+    machine.check(Bindings.CDKTN, TINY, ModelSource.baked(), region, problems)
+    sizes = gpu.limits.sizes or dict.fromkeys(range(20, 33), (80, 128))
+    least, most = sizes.get(cpu, (gpu.limits.memory_gib, max(most for _, most in sizes.values())))
     wrong = [
-        not gpu.limits.cpu <= cpu <= most_cpu,
-        not gpu.limits.memory_gib <= memory_gib <= most_gib,
+        cpu not in sizes,
+        not least <= memory_gib <= most,
     ]
     found = 0
     try:

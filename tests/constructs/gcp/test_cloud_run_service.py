@@ -247,10 +247,26 @@ def test_construct_ids_are_public(stack: Any, model: InferenceModel) -> None:
         ({"startup_probe": StartupProbe(0, 60)}, "startup_probe has period 0"),
         ({"traffic": [TrafficShare(90)]}, "traffic is shared as 90 percent"),
         ({"traffic": [TrafficShare(120), TrafficShare(-20)]}, "traffic is shared as 120 + -20"),
+        (
+            {"traffic": [TrafficShare(90, tag="next"), TrafficShare(10, "r-1", tag="next")]},
+            "traffic has the tag 'next' 2 times; a tag is of one share",
+        ),
+        ({"traffic": [TrafficShare(100, tag="1ae9f28")]}, "traffic has the tag '1ae9f28' 1 times"),
+        ({"labels": {"Team": "shop"}}, "labels has 'Team': 'shop'; Google Cloud takes letters"),
+        ({"labels": {"1st": "shop"}}, "labels has '1st': 'shop'"),
+        ({"labels": {"team": "shop.example"}}, "labels has 'team': 'shop.example'"),
+        ({"labels": {"team": "s" * 64}}, "labels has 'team': 'sss"),
+        ({"labels": {f"l{n}": "" for n in range(65)}}, "there are 65 labels"),
         ({"model_source": ModelSource.bucket("s3://a/b")}, "model_source is 's3://a/b'"),
         ({"model_source": ModelSource.bucket("gs://a")}, "model_source is 'gs://a'"),
         ({"environment": {"MODEL_NAME": "x"}}, "environment sets MODEL_NAME"),
         ({"secrets": {"MODEL_URI": Secret("a", "1")}}, "environment sets MODEL_URI"),
+        (
+            {"environment": {"KEY": "a"}, "secrets": {"KEY": Secret("a", "1")}},
+            "environment and secrets both set KEY; a variable has one value",
+        ),
+        ({"environment": {"A=B": "c"}}, "environment sets 'A=B'; a variable has a name"),
+        ({"environment": {"": "c"}}, "environment sets ''"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -261,7 +277,7 @@ def test_what_cloud_run_does_not_allow_is_refused(
     assert found.startswith(problem)
 
 
-@pytest.mark.parametrize("name", sorted(CLOUD_RUN_RESERVED_ENVIRONMENT))
+@pytest.mark.parametrize("name", [*sorted(CLOUD_RUN_RESERVED_ENVIRONMENT), "X_GOOGLE_ZONE"])
 def test_variables_of_cloud_run_are_refused(stack: Any, model: InferenceModel, name: str) -> None:
     (found,) = refused(stack, model, environment={name: "mine"})
     assert found.startswith(f"environment sets {name}; Cloud Run reserves")
@@ -293,9 +309,38 @@ def test_what_only_the_deployment_knows_is_not_checked(
     core = bindings.core
     text = core.TerraformVariable(stack, "Text", type="string").string_value
     number = core.TerraformVariable(stack, "Number", type="number").number_value
-    make(stack, model, image=text, name=text, min_instances=number, concurrency=number)
+    make(
+        stack,
+        model,
+        image=text,
+        name=text,
+        region=text,
+        min_instances=number,
+        concurrency=number,
+        labels={"team": text},
+        traffic=[TrafficShare(number, tag=text), TrafficShare(number, tag=text)],
+    )
     assert template(stack)["containers"][0]["image"] == "${var.Text}"
     assert template(stack)["max_instance_request_concurrency"] == "${var.Number}"
+
+
+def test_what_synth_itself_computes_with_must_be_known(
+    bindings: Bindings, stack: Any, model: InferenceModel
+) -> None:
+    core = bindings.core
+    text = core.TerraformVariable(stack, "Text", type="string").string_value
+    number = core.TerraformVariable(stack, "Number", type="number").number_value
+    problems = refused(stack, model, cpu=number, memory=text, concurrency=8)
+    assert [problem.split(";")[0] for problem in problems] == [
+        "cpu is known only when the app is deployed",
+        "memory is known only when the app is deployed",
+    ]
+
+
+def test_labels_may_have_letters_of_any_language(stack: Any, model: InferenceModel) -> None:
+    labels = {"straße_1": "größe-2", "地域": ""}
+    make(stack, model, labels=labels)
+    assert only_resource(stack, "google_cloud_run_v2_service")["labels"] == labels
 
 
 def test_a_stack_of_another_kind_is_refused(model: InferenceModel) -> None:

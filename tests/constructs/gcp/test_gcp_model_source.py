@@ -187,6 +187,8 @@ def test_what_is_fetched_can_be_kept_on_disk_too(model: InferenceModel) -> None:
     large = replace(model, size_bytes=1000 * MIB)
     make(stack, large, ModelSource.bucket(URI, medium=Medium.DISK))
     assert volume(stack)["empty_dir"]["medium"] == "DISK"
+    # Cloud Run has disks in preview, and refuses a service that does not say so.
+    assert only_resource(stack, "google_cloud_run_v2_service")["launch_stage"] == "BETA"
     assert containers(stack)["runtime"]["resources"]["limits"]["memory"] == "4Gi"
 
 

@@ -164,7 +164,8 @@ def test_what_cannot_work_is_refused(stack: Any, options: dict[str, Any], proble
 
 
 def test_all_problems_come_at_once(stack: Any) -> None:
-    assert len(refused(stack, kms_key="mine", soft_delete=timedelta(hours=1))) == 2
+    options = {"kms_key": "mine", "soft_delete": timedelta(hours=1), "labels": {"A": ""}}
+    assert len(refused(stack, **options)) == 3
 
 
 @given(days=st.integers(7, 90) | st.just(0))

@@ -109,8 +109,8 @@ def test_other_content_gets_another_name(
 
 
 def test_nothing_to_keep_is_refused(stack: Any) -> None:
-    (found,) = refusals(RuntimeImageRepository, stack, region=REGION, keep=0)
-    assert found.startswith("keep is 0")
+    problems = refusals(RuntimeImageRepository, stack, region=REGION, keep=0, labels={"A": ""})
+    assert [problem.split(";")[0] for problem in problems] == ["keep is 0", "labels has 'A': ''"]
 
 
 def test_construct_ids_are_public(stack: Any, model: InferenceModel) -> None:

@@ -198,15 +198,32 @@ def test_what_is_stable_is_the_rest(complete: Any) -> None:
     assert versions == {"<version>"}
 
 
-@pytest.mark.skipif(shutil.which("terraform") is None, reason="there is no terraform here")
+# Terraform itself, as far as it comes without its providers.
+
+
+def terraform(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    if shutil.which("terraform") is None:
+        pytest.skip("there is no terraform here")
+    return subprocess.run(
+        ["terraform", *arguments], cwd=folder, check=False, stdout=subprocess.PIPE, text=True
+    )
+
+
+def errors(folder: Path) -> set[str]:
+    found = json.loads(terraform(folder, "validate", "-json").stdout)["diagnostics"]
+    return {one["summary"] for one in found if one["severity"] == "error"}
+
+
 def test_terraform_misses_nothing_but_the_providers(complete: Any, tmp_path: Path) -> None:
     (tmp_path / "cdk.tf.json").write_text(json.dumps(document(complete)))
-    result = subprocess.run(
-        ["terraform", "validate", "-json"],
-        cwd=tmp_path,
-        check=False,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    summaries = {one["summary"] for one in json.loads(result.stdout)["diagnostics"]}
-    assert summaries <= {"Missing required provider"}
+    assert errors(tmp_path) == {"Missing required provider"}
+
+
+def test_terraform_reads_and_formats_it_in_its_own_language(complete: Any, tmp_path: Path) -> None:
+    # `terraform fmt` leaves JSON alone.
+    text = bindings_of(complete).core.Testing.synth_hcl(complete, True)
+    (tmp_path / "main.tf").write_text(text)
+    formatted = terraform(tmp_path, "fmt")
+    assert (formatted.returncode, formatted.stdout.split()) == (0, ["main.tf"])
+    assert terraform(tmp_path, "fmt", "-check").returncode == 0
+    assert errors(tmp_path) == {"Missing required provider"}

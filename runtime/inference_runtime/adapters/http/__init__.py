@@ -1,5 +1,6 @@
 """The HTTP host: Cloud Run, Amazon SageMaker, Vertex AI, Azure custom handlers, any machine.
 
-`application` speaks ASGI to whatever server there is, `scheduler` runs the requests, and `server`
-is the one server that is chosen and how it is started and stopped.
+`start` is how the process begins. `server` accepts clients and stops, `connection` serves one of
+them, with `request_reader` and `response` between bytes and messages, and `scheduler` has requests
+run, on the `event_loop` or on the `workers`.
 """

@@ -1,114 +1,271 @@
-"""One connection to the server, with bounds that uvicorn itself does not set.
-
-uvicorn times idle connections only between two requests: a client that sends its request a byte
-at a time, or none at all, would hold its connection for good, as would one that does not read its
-answer, and headers may have any length.
-"""
+"""One client's connection: requests in, responses out, in their order and within bounds of time."""
 
 from __future__ import annotations
 
-from asyncio import TimerHandle
-from typing import Any
+from collections import deque
+from selectors import EVENT_READ, EVENT_WRITE
+from socket import SHUT_WR
+from time import perf_counter
 
-from inference_runtime.adapters.http.lean_uvicorn import HttpToolsProtocol
+from inference_runtime.adapters.http.request_reader import NotHttp, RequestReader
+from inference_runtime.adapters.http.response import CONTINUE, refusal, response
+from inference_runtime.errors import ClientGone, InferenceError, Overloaded
+from inference_runtime.telemetry import log_exception
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import Transport
+    from socket import socket
     from typing import Final
 
-# As nginx's large_client_header_buffers in all, and what most proxies let through:
-# https://nginx.org/en/docs/http/ngx_http_core_module.html#large_client_header_buffers
-MOST_HEAD_BYTES: Final = 32_768
+    from inference_runtime.adapters.http.scheduler import Run
+    from inference_runtime.adapters.http.server import Server
+    from inference_runtime.messages import Reply, Request
 
-_REFUSAL = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-_TIMED_OUT = _REFUSAL % b"408 Request Timeout"
-_HEAD_TOO_LARGE = _REFUSAL % b"431 Request Header Fields Too Large"
+# For a client to close its end after the last answer, before it is closed for it.
+LINGER_SECONDS: Final = 2.0
+_NEVER: Final = float("inf")
+
+# What is waited for: the rest of a request, its answer, the client to read it or to close its end,
+# or the next request.
+_REQUEST, _ANSWER, _READER, _END, _NEXT = range(5)
 
 
-class Connection(HttpToolsProtocol):
-    """Drops a client whose request is not whole in time, or has an endless head, or who does not
-    read its answer.
+class Connection:
+    """Reads requests, has them answered one after the other, and writes the responses.
+
+    What a client sends beyond the request that is being answered waits: a few requests here, the
+    rest in the kernel.
+
+    Args:
+        client: the socket; it does not block.
+        server: whose connection this is.
 
     Attributes:
-        read_timeout_seconds: from a request's first byte, or the connection's start, to its last.
+        deadline: when ``timed_out`` is due, on the ``time.perf_counter`` clock.
     """
 
-    read_timeout_seconds = 30.0
+    __slots__ = (
+        "_events", "_is_closing", "_is_open", "_is_receiving", "_is_without_body", "_may_follow",
+        "_outgoing", "_queue", "_reader", "_run", "_server", "_socket", "_waits_for", "deadline",
+    )  # fmt: skip
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._timer: TimerHandle | None = None
-        self._is_reading = False
-        self._is_in_head = False
-        self._head_bytes = 0
+    def __init__(self, client: socket, server: Server) -> None:
+        self._socket = client
+        self._server = server
+        self._reader = RequestReader(server.plane.max_request_bytes, self._take)
+        self._queue: deque[tuple[Request, bool, bool]] = deque()
+        self._run: Run | None = None
+        self._outgoing = memoryview(b"")
+        self._may_follow = True  # a request after that which is being answered
+        self._is_without_body = False  # the response to it
+        self._is_receiving = False  # a body, in a place among the server's receivers
+        self._is_closing = False  # once all is written
+        self._is_open = True
+        self._events = EVENT_READ
+        self._waits_for = _REQUEST
+        self.deadline = perf_counter() + server.read_timeout
+        server.loop.watch(client, EVENT_READ, self.ready)
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Start to wait for the first request."""
-        super().connection_made(transport)
-        self._start_timer()
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is on its way or being answered."""
+        if self._waits_for == _REQUEST:
+            return not self._reader.is_reading
+        return self._waits_for == _NEXT
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget about the client."""
-        self._stop_timer()
-        super().connection_lost(exc)
+    def ready(self, events: int) -> None:
+        """The socket can be read from, or written to."""
+        try:
+            if events & EVENT_WRITE:
+                self._write(b"")
+                self._advance()
+            if events & EVENT_READ and self._is_open:
+                self._read()
+            self._go_on()
+        except Exception as error:
+            log_exception("connection failed", error)
+            self.close()
 
-    def data_received(self, data: bytes) -> None:
-        """Take a part of a request, or several requests; only what stays open is timed."""
-        self._head_bytes += len(data)
-        super().data_received(data)
-        if self._is_reading and self._head_bytes > MOST_HEAD_BYTES:
-            self._drop(_HEAD_TOO_LARGE)
-        elif self._is_reading or self._is_answered():
-            self._start_timer()
+    def timed_out(self) -> None:
+        """The deadline has passed: refuse what is not whole, else close it."""
+        if self._waits_for == _REQUEST and self._reader.is_reading:
+            self._refuse(NotHttp(408, "the request was not whole in time"))
+            self._go_on()
         else:
-            self._stop_timer()
+            self.close()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that was idle for long, whether its last answer was read or not."""
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()  # To close would be to wait until it is read.
-        else:
-            super().timeout_keep_alive_handler()
+    def close(self) -> None:
+        """Close it now, whatever is going on."""
+        if self._is_open:
+            self._is_open, self._is_closing = False, True
+            self._stop_receiving()
+            if self._events:
+                self._server.loop.unwatch(self._socket)
+            self._socket.close()
+            self._server.forget(self)
 
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        super().on_message_begin()
-        self._is_reading = self._is_in_head = True
+    # In
 
-    def on_headers_complete(self) -> None:
-        """What follows is the body, which the application bounds."""
-        super().on_headers_complete()
-        self._is_in_head = False
-        self._head_bytes = 0
-
-    def on_body(self, body: bytes) -> None:
-        """What is read is not the head, and no trailer."""
-        super().on_body(body)
-        self._head_bytes = 0
-
-    def on_message_complete(self) -> None:
-        """The request is whole."""
-        super().on_message_complete()
-        self._is_reading = False
-        self._head_bytes = 0
-
-    def _is_answered(self) -> bool:
-        """Whether no answer is due, as after the rest of a body that was refused."""
-        return self.cycle is None or self.cycle.response_complete
-
-    def _start_timer(self) -> None:
-        if self._timer is None:
-            self._timer = self.loop.call_later(self.read_timeout_seconds, self._drop, _TIMED_OUT)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _drop(self, answer: bytes) -> None:
-        if self.transport.is_closing():
+    def _read(self) -> None:
+        buffer = self._server.buffer
+        try:
+            size = self._socket.recv_into(buffer)
+        except BlockingIOError:
             return
-        if self._is_reading and (self._is_in_head or not self.cycle.response_started):
-            self.transport.write(answer)
-        self.transport.close()
+        except OSError:
+            size = 0
+        if not size:
+            self._hung_up()
+        elif not self._is_closing:
+            self._feed(buffer[:size])
+
+    def _feed(self, data: memoryview) -> None:
+        reader = self._reader
+        try:
+            reader.feed(data)
+            if reader.is_in_body and not self._is_closing:
+                self._receive()
+        except NotHttp as reason:
+            if not self._is_closing:  # else it follows the last request
+                self._refuse(reason)
+        except InferenceError as error:
+            if not self._is_closing:
+                self._refuse_request(error)
+
+    def _receive(self) -> None:
+        """A body is on its way: have it sent, and what comes in parts only if there is a place."""
+        server, reader = self._server, self._reader
+        if reader.body_bytes and not self._is_receiving:
+            if server.receivers >= server.most_receivers:
+                raise Overloaded("too many bodies are on their way; try later")
+            server.receivers += 1
+            self._is_receiving = True
+        if reader.asks_to_continue and self._run is None:
+            reader.asks_to_continue = False
+            self._write(CONTINUE)
+
+    def _stop_receiving(self) -> None:
+        if self._is_receiving:
+            self._is_receiving = False
+            self._server.receivers -= 1
+
+    def _hung_up(self) -> None:
+        gone = ClientGone("the client closed the connection")
+        if self._run is not None:
+            self._run.end(gone)
+        elif self._reader.is_in_body and not self._is_closing:
+            self._server.plane.refuse(self._reader.request(), gone)
+        self.close()
+
+    # Through
+
+    def _take(self, request: Request, may_follow: bool, is_without_body: bool) -> None:
+        """The reader has a whole request."""
+        self._stop_receiving()
+        self._queue.append((request, may_follow, is_without_body))
+        self._advance()
+
+    def _advance(self) -> None:
+        """Begin with the next requests, as soon as the client has the answer to the last."""
+        while self._queue and not (self._run or self._outgoing or self._is_closing):
+            self._begin(*self._queue.popleft())
+
+    def _begin(self, request: Request, may_follow: bool, is_without_body: bool) -> None:
+        self._may_follow, self._is_without_body = may_follow, is_without_body
+        scheduler = self._server.scheduler
+        reply = scheduler.answer_here(request)
+        if reply is None:
+            self._run = scheduler.answer_on_thread(request, self._deliver)
+        else:
+            self._answer(reply)
+
+    def _deliver(self, reply: Reply) -> None:
+        """A thread has answered, or an end was made of it."""
+        self._run = None
+        if not self._is_open:
+            return
+        self._answer(reply)
+        self._advance()
+        self._go_on()
+
+    def _refuse_request(self, error: InferenceError) -> None:
+        """The request that is being read gets ``error`` for an answer, and is the last."""
+        self._stop_receiving()
+        if self._run is None:
+            self._may_follow, self._is_without_body = False, False
+            self._answer(self._server.plane.refuse(self._reader.request(), error))
+        else:
+            self._may_follow = False  # After the answer that is due comes the end.
+
+    def _refuse(self, reason: NotHttp) -> None:
+        """What is being read is no request, and there will be none."""
+        self._stop_receiving()
+        if self._run is None:
+            self._is_closing = True
+            self._write(refusal(reason.status, str(reason)))
+        else:
+            self._may_follow = False
+
+    # Out
+
+    def _answer(self, reply: Reply) -> None:
+        self._is_closing = not self._may_follow or self._server.is_draining
+        self._write(response(reply, closes=self._is_closing, without_body=self._is_without_body))
+
+    def _write(self, data: bytes) -> None:
+        """Write what is left from before, and ``data``, as far as the client takes it."""
+        if self._outgoing:
+            data = bytes(self._outgoing) + data
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._hung_up()
+            return
+        self._outgoing = memoryview(data)[sent:]
+        if self._is_closing and not self._outgoing:
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        """The client reads the last answer only if nothing of what it still sends is left unread:
+        https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+        """
+        try:
+            self._socket.shutdown(SHUT_WR)
+        except OSError:
+            self.close()
+
+    # On
+
+    def _go_on(self) -> None:
+        """Set the deadline, and what is watched, by what is waited for now."""
+        if not self._is_open:
+            return
+        before = self._waits_for
+        self._waits_for, seconds, events = self._awaited()
+        if self._waits_for != before or before in (_READER, _NEXT):
+            self.deadline = perf_counter() + seconds
+        if events != self._events:
+            self._watch(events)
+
+    def _awaited(self) -> tuple[int, float, int]:
+        """What is waited for, for how many seconds, and what it shows by."""
+        server = self._server
+        if self._outgoing:
+            return _READER, server.keep_alive, EVENT_WRITE
+        if self._is_closing:
+            unread = self._reader.is_reading and not server.is_draining
+            return _END, server.read_timeout if unread else LINGER_SECONDS, EVENT_READ
+        if self._run is not None:
+            return _ANSWER, _NEVER, 0 if self._queue else EVENT_READ
+        if self._reader.is_reading:
+            return _REQUEST, server.read_timeout, EVENT_READ
+        return _NEXT, server.keep_alive, EVENT_READ
+
+    def _watch(self, events: int) -> None:
+        if self._events:
+            self._server.loop.unwatch(self._socket)
+        if events:
+            self._server.loop.watch(self._socket, events, self.ready)
+        self._events = events

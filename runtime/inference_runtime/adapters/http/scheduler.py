@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 from inference_runtime.adapters.http.loop_guard import LoopGuard, TookTooLong
 from inference_runtime.adapters.http.pace import Pace
+from inference_runtime.adapters.http.workers import Workers
 from inference_runtime.engine import Cancellation
 from inference_runtime.engine.threads import vcpus
-from inference_runtime.errors import ClientGone, DeadlineExceeded, InferenceError, Overloaded
+from inference_runtime.errors import DeadlineExceeded, InferenceError, Overloaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from typing import Protocol
+    from collections.abc import Callable
+    from typing import Any, Protocol
 
     from inference_runtime.messages import Reply, Request
     from inference_runtime.settings import Settings
@@ -31,7 +31,20 @@ if TYPE_CHECKING:
         def refuse(self, request: Request, error: InferenceError) -> Reply:
             """Answer a request with an error."""
 
-    EndRun = Callable[[InferenceError], None]
+    class Cancellable(Protocol):
+        """A call to come."""
+
+        def cancel(self) -> Any:
+            """Leave it out."""
+
+    class Loop(Protocol):
+        """What is asked of an event loop: ours, or asyncio's."""
+
+        def call_later(self, delay: float, callback: Callable[[], Any], /) -> Cancellable:
+            """Call ``callback`` after ``delay`` seconds."""
+
+        def call_soon_threadsafe(self, callback: Callable[[], Any], /) -> Any:
+            """Have the loop's thread call ``callback``."""
 
 
 class Scheduler:
@@ -44,84 +57,84 @@ class Scheduler:
     arrival, with at most ``INFERENCE_MAX_QUEUE`` before it. Where requests share runs, or wait for
     a cache or a user's code, all runs are on threads: such a wait cannot be ended.
 
+    All methods are for the loop's own thread.
+
     Args:
         plane: answers.
         settings: of this process.
+        loop: calls back.
     """
 
-    def __init__(self, plane: Plane, settings: Settings) -> None:
+    def __init__(self, plane: Plane, settings: Settings, loop: Loop) -> None:
         workers = settings.concurrency or _automatic_concurrency(settings)
         self._runs_here = _only_runs(settings)
         self._plane = plane
+        self._loop = loop
         self._timeout = settings.timeout_seconds
         self._most = workers + settings.max_queue
-        self._threads = ThreadPoolExecutor(workers, "run")
-        self._unfinished: set[EndRun] = set()
+        self._workers = Workers(workers)
+        self._unfinished: set[Run] = set()
         self._pace = Pace()
         self._guard = LoopGuard()
 
-    async def answer(self, request: Request, client_gone: Callable[[], Awaitable[None]]) -> Reply:
-        """Run a request. Never raises: an error is a reply.
+    def answer_here(self, request: Request) -> Reply | None:
+        """The reply, where it is quickly told; ``None`` where the request needs a thread.
+
+        Never raises: an error is a reply.
 
         Args:
             request: whole.
-            client_gone: returns when the client has hung up; the run is then ended.
         """
         if self._is_fast(request):
+            request.cancellation = Cancellation()
+            self._guard.begin(request.cancellation)
             try:
-                return self._run_here(request)
+                return self._handle(request)
             except TookTooLong:
                 pass
+            finally:
+                self._guard.end()
         if len(self._unfinished) >= self._most:
             return self._plane.refuse(request, Overloaded("too many requests wait; try later"))
-        return await self._run_on_thread(request, client_gone)
+        return None
+
+    def answer_on_thread(self, request: Request, deliver: Callable[[Reply], Any]) -> Run:
+        """Run a request that ``answer_here`` did not answer.
+
+        Args:
+            request: whole.
+            deliver: is called with the reply by the loop; an error is a reply, too.
+
+        Returns:
+            What ends it before its time.
+        """
+        request.cancellation = cancellation = Cancellation()
+
+        def finish(reply: Reply) -> None:
+            timer.cancel()
+            self._unfinished.discard(run)
+            deliver(reply)
+
+        def work() -> None:
+            reply = self._handle(request)
+            self._loop.call_soon_threadsafe(lambda: finish(reply))
+
+        run = Run(cancellation, work, lambda why: finish(self._plane.refuse(request, why)))
+        late = DeadlineExceeded(f"there was no answer within {self._timeout:g} s")
+        timer = self._loop.call_later(self._timeout, lambda: run.end(late))
+        self._unfinished.add(run)
+        self._workers.submit(run.begin)
+        return run
 
     def end_all(self, reason: InferenceError) -> None:
         """End every run, and every request that waits for one, with ``reason`` as its answer."""
-        for end in list(self._unfinished):
-            end(reason)
+        for run in list(self._unfinished):
+            run.end(reason)
 
     def _is_fast(self, request: Request) -> bool:
         if request.method != "POST":
             return True
         return self._runs_here and self._pace.is_fast(request.path, len(request.body))
-
-    def _run_here(self, request: Request) -> Reply:
-        request.cancellation = Cancellation()
-        self._guard.begin(request.cancellation)
-        try:
-            return self._handle(request)
-        finally:
-            self._guard.end()
-
-    async def _run_on_thread(
-        self, request: Request, client_gone: Callable[[], Awaitable[None]]
-    ) -> Reply:
-        request.cancellation = cancellation = Cancellation()
-        running = self._threads.submit(self._handle, request)
-
-        def end(reason: InferenceError) -> None:
-            cancellation.cancel(reason)
-            running.cancel()  # for when it has not begun
-
-        async def end_when_gone() -> None:
-            await client_gone()
-            end(ClientGone("the client closed the connection"))
-
-        late = DeadlineExceeded(f"there was no answer within {self._timeout:g} s")
-        timer = asyncio.get_running_loop().call_later(self._timeout, end, late)
-        watcher = asyncio.create_task(end_when_gone())
-        self._unfinished.add(end)
-        try:
-            return await asyncio.wrap_future(running)
-        except asyncio.CancelledError:
-            if not isinstance(cancellation.reason, InferenceError):
-                raise
-            return self._plane.refuse(request, cancellation.reason)
-        finally:
-            self._unfinished.discard(end)
-            watcher.cancel()
-            timer.cancel()
 
     def _handle(self, request: Request) -> Reply:
         start = time.perf_counter()
@@ -133,6 +146,40 @@ class Scheduler:
         if reply.status == 200:  # A refusal is fast, and tells nothing of a run.
             self._pace.record(request.path, time.perf_counter() - start)
         return reply
+
+
+class Run:
+    """A request that waits for a thread, or has one.
+
+    Args:
+        cancellation: ends it once it has begun.
+        work: is called by the thread.
+        refuse: is called instead, where it is ended before.
+    """
+
+    __slots__ = ("_cancellation", "_claim", "_refuse", "_work")
+
+    def __init__(
+        self,
+        cancellation: Cancellation,
+        work: Callable[[], None],
+        refuse: Callable[[InferenceError], None],
+    ) -> None:
+        self._cancellation = cancellation
+        self._work = work
+        self._refuse = refuse
+        self._claim = Lock()  # taken by whoever is first: its thread, or its end
+
+    def begin(self) -> None:
+        """Run, unless it was ended before."""
+        if self._claim.acquire(blocking=False):
+            self._work()
+
+    def end(self, reason: InferenceError) -> None:
+        """End it, with ``reason`` as its answer."""
+        self._cancellation.cancel(reason)
+        if self._claim.acquire(blocking=False):
+            self._refuse(reason)
 
 
 def _automatic_concurrency(settings: Settings) -> int:

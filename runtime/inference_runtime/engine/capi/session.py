@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from ctypes import (
-    addressof,
     byref,
-    c_char,
     c_char_p,
     c_int,
     c_int64,
@@ -15,12 +13,15 @@ from ctypes import (
     sizeof,
     string_at,
 )
-from functools import lru_cache
+from functools import partial
 from math import prod
+from time import perf_counter
 
 from inference_runtime.engine.capi import NeedsStockEngine
 from inference_runtime.engine.capi.library import Handle, Library, OrtFailure, load_library
 from inference_runtime.engine.capi.mapping import MappedFile
+from inference_runtime.engine.capi.prepared import PreparedRun, PreparedRuns, form_of
+from inference_runtime.engine.capi.values import ELEMENT_TYPES, pinned, point, strings
 from inference_runtime.engine.failures import load_failure, run_failure
 from inference_runtime.engine.labels import CLASS_LABELS, column_labels, parse_labels
 from inference_runtime.engine.options import DEFAULT_OPTIONS, INTER_OP_THREADS, ORT_SUFFIX
@@ -30,19 +31,12 @@ from inference_runtime.tensor import DATATYPES, Tensor
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
     from inference_runtime.engine import Cancellation
+    from inference_runtime.engine.capi.prepared import Form
     from inference_runtime.engine.options import LoadOptions
     from inference_runtime.signature import Dimension
     from inference_runtime.tensor import Label
-
-# ONNXTensorElementDataType by number; strings are left to the stock engine.
-_ELEMENT_TYPES = {
-    1: "FP32", 2: "UINT8", 3: "INT8", 4: "UINT16", 5: "INT16", 6: "INT32", 7: "INT64", 9: "BOOL",
-    10: "FP16", 11: "FP64", 12: "UINT32", 13: "UINT64", 16: "BF16",
-}  # fmt: skip
-_ELEMENT_TYPE_NUMBERS = {name: number for number, name in _ELEMENT_TYPES.items()}
 
 _DENSE_TENSOR = 1  # ONNXType
 _DISABLE_ALL, _ENABLE_ALL = 0, 99  # GraphOptimizationLevel
@@ -85,6 +79,7 @@ class CapiEngine:
             _DEVICE_ALLOCATOR, _DEFAULT_MEMORY,
         )  # fmt: skip
         self._idle_options: list[Handle] = []
+        self._prepared = PreparedRuns(partial(PreparedRun, library, self._session, self._memory))
         self.signature = _signature(library, self._session)
         self._labels = _metadata_labels(library, self._session, path)
 
@@ -95,12 +90,47 @@ class CapiEngine:
         cancellation: Cancellation | None = None,
     ) -> dict[str, Tensor]:
         """Run the model once; see ``Engine.run``."""
+        form = form_of(inputs, outputs)
         try:
-            if cancellation is None:
-                return self._run(inputs, outputs, None)
-            return self._run_cancellable(inputs, outputs, cancellation)
+            prepared = self._prepared.take(form)
+            if prepared is None:
+                return self._run_anew(form, inputs, cancellation)
+            return self._run_prepared(prepared, form, inputs, cancellation)
         except OrtFailure as failure:
             raise run_failure(failure.name, str(failure), cancellation) from failure
+
+    def _run_anew(
+        self, form: Form, inputs: Mapping[str, Tensor], cancellation: Cancellation | None
+    ) -> dict[str, Tensor]:
+        _, _, outputs = form
+        start = perf_counter()
+        if cancellation is None:
+            results = self._run(inputs, outputs, None)
+        else:
+            results = self._run_cancellable(inputs, outputs, cancellation)
+        self._prepared.learn(form, inputs, results, perf_counter() - start)
+        return results
+
+    def _run_prepared(
+        self,
+        prepared: PreparedRun,
+        form: Form,
+        inputs: Mapping[str, Tensor],
+        cancellation: Cancellation | None,
+    ) -> dict[str, Tensor]:
+        try:
+            results = prepared.run(inputs, cancellation)
+        except OrtFailure:
+            if cancellation is not None and cancellation.reason is not None:
+                raise
+            self._prepared.put_back(form, prepared)
+            # It is the inputs', or the outputs have other shapes this time: without, it shows.
+            results = self._run_anew(form, inputs, cancellation)
+            self._prepared.fail(form)
+        else:
+            if cancellation is None or cancellation.reason is None:  # else it ends the next, too
+                self._prepared.put_back(form, prepared)
+        return results
 
     def _run_cancellable(
         self, inputs: Mapping[str, Tensor], outputs: Sequence[str], cancellation: Cancellation
@@ -129,14 +159,15 @@ class CapiEngine:
         inputs_count, outputs_count = len(inputs), len(outputs)
         values = (c_void_p * (inputs_count + outputs_count))()
         # They stay until the run is over: values point into them.
-        buffers = [_pinned(tensor) for tensor in inputs.values()]
+        buffers = [pinned(tensor) for tensor in inputs.values()]
         try:
             for index, tensor in enumerate(inputs.values()):
-                self._point(byref(values, index * _POINTER_BYTES), tensor, buffers[index])
+                place = byref(values, index * _POINTER_BYTES)
+                point(self._library, self._memory, tensor, buffers[index], place)
             self._library.Run(
                 self._session, options,
-                _strings(tuple(inputs)), values, inputs_count,
-                _strings(tuple(outputs)), outputs_count,
+                strings(tuple(inputs)), values, inputs_count,
+                strings(tuple(outputs)), outputs_count,
                 byref(values, inputs_count * _POINTER_BYTES),
             )  # fmt: skip
             results = values[inputs_count:]
@@ -144,14 +175,6 @@ class CapiEngine:
         finally:
             for value in values:
                 self._library.ReleaseValue(value)
-
-    def _point(self, place: Any, tensor: Tensor, buffer: Any) -> None:
-        """Write into ``place`` a value of the library's over ``buffer``, not a copy of it."""
-        rank = len(tensor.shape)
-        self._library.CreateTensorWithDataAsOrtValue(
-            self._memory, buffer, tensor.buffer.nbytes, (c_int64 * rank)(*tensor.shape), rank,
-            _ELEMENT_TYPE_NUMBERS[tensor.datatype.name], place,
-        )  # fmt: skip
 
     def _tensor(self, value: int | None, name: str) -> Tensor:
         """A copy of the library's ``value``, which is released after the run."""
@@ -233,9 +256,9 @@ def _spec(library: Library, name: str, type_info: Handle, optional: bool) -> Ten
     info = library.get(c_void_p, library.CastTypeInfoToTensorInfo, type_info)
     is_dense = library.get(c_int, library.GetOnnxTypeFromTypeInfo, type_info) == _DENSE_TENSOR
     number = library.get(c_int, library.GetTensorElementType, info) if is_dense else None
-    if number not in _ELEMENT_TYPES:
+    if number not in ELEMENT_TYPES:
         raise NeedsStockEngine(f"{name!r} is no tensor of numbers or booleans")
-    datatype = DATATYPES[_ELEMENT_TYPES[number]]
+    datatype = DATATYPES[ELEMENT_TYPES[number]]
     return TensorSpec(name, datatype, _declared_shape(library, info), optional=optional)
 
 
@@ -266,21 +289,3 @@ def _metadata_labels(library: Library, session: Handle, path: str) -> list[Label
             metadata, library.allocator, CLASS_LABELS.encode(),
         )  # fmt: skip
     return None if text is None else parse_labels(text, path)
-
-
-def _pinned(tensor: Tensor) -> Any:
-    """A pointer to the tensor's elements that keeps them where they are.
-
-    ctypes points only into writable memory, and kernels read elements at their natural alignment:
-    a buffer that is read-only (a slice of a request, for example) or astray is copied.
-    """
-    if not tensor.buffer.readonly:
-        first = c_char.from_buffer(tensor.buffer)
-        if addressof(first) % tensor.datatype.itemsize == 0:
-            return byref(first)
-    return c_char_p(bytes(tensor.buffer))
-
-
-@lru_cache(maxsize=64)  # the same few of one model, request after request
-def _strings(names: tuple[str, ...]) -> Any:
-    return (c_char_p * len(names))(*(name.encode() for name in names))
