@@ -46,7 +46,11 @@ def to_tensor(array: Array, datatype: Datatype, labels: Sequence[Label] | None =
 
 
 def has_type(array: Array, datatype: Datatype) -> bool:
-    """Whether ``array`` holds elements of ``datatype``; any of numpy's strings is ``BYTES``."""
+    """Whether ``array`` is numpy's and holds elements of ``datatype``; any of numpy's strings is
+    ``BYTES``.
+    """
+    if not isinstance(array, (np.ndarray, np.generic)):
+        return False
     if datatype is BYTES:
         return array.dtype.kind in "OUT"
     return bool(array.dtype == np.dtype(_NUMPY_TYPES[datatype.name]))

@@ -102,12 +102,11 @@ def served(path: str, *, on_cpu: bool = True) -> Served:
     try:
         with open(os.path.join(folder, MANIFEST_FILE), "rb") as file:
             text = file.read()
+        return _served(text, folder, name, on_cpu)
     except FileNotFoundError:
         return Served(path)
-    try:
-        return _served(text, folder, name, on_cpu)
-    except Mismatch as mismatch:
-        log_original_serves(path, str(mismatch))
+    except (Mismatch, OSError) as problem:
+        log_original_serves(path, str(problem))
         return Served(path)
 
 

@@ -1,7 +1,8 @@
 """The models that this process serves, by name and version, each loading, ready or unloaded.
 
 A model that is ready is not always in memory: older versions are loaded by their first request,
-and where memory is bounded, those that are longest unused make room for others.
+and where memory is bounded, those that are longest unused make room for others. One whose load
+failed is tried again by a request after a while: its store may have come back.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from threading import Lock
 from time import monotonic
 
-from inference_runtime.errors import InferenceError, ModelNotLoaded, NotFound, NotReady
+from inference_runtime.errors import ModelNotLoaded, NotFound, NotReady
 from inference_runtime.statistics import Statistics
 
 TYPE_CHECKING = False
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 UNAVAILABLE: Final = "UNAVAILABLE"
 LOADING: Final = "LOADING"
 READY: Final = "READY"
+
+# Long enough that a broken model costs next to nothing, and short beside a store's outage.
+RETRY_SECONDS: Final = 30
 
 
 class Entry:
@@ -45,8 +49,8 @@ class Entry:
     """
 
     __slots__ = (
-        "_load", "_lock", "name", "reason", "service", "size", "state", "statistics", "used_at",
-        "version",
+        "_failed_at", "_load", "_lock", "name", "reason", "service", "size", "state", "statistics",
+        "used_at", "version",
     )  # fmt: skip
 
     def __init__(self, name: str, version: str, load: Callable[[Entry], InferenceService]) -> None:
@@ -60,6 +64,7 @@ class Entry:
         self.statistics = Statistics()
         self._load = load
         self._lock = Lock()
+        self._failed_at: float | None = None
 
     def load(self) -> None:
         """Load the model, or leave it as it is when it is ready.
@@ -80,7 +85,7 @@ class Entry:
     def unload(self) -> None:
         """Let the model go; runs in flight end first."""
         with self._lock:
-            self.state, self.reason = UNAVAILABLE, "unloaded"
+            self.state, self.reason, self._failed_at = UNAVAILABLE, "unloaded", None
             self.service, self.size = None, 0
 
     def evict(self) -> None:
@@ -89,7 +94,8 @@ class Entry:
             self.service, self.size = None, 0
 
     def ready_service(self) -> InferenceService:
-        """The service, loaded first where the model is ready and not in memory.
+        """The service, loaded first where the model is ready and not in memory, or where its last
+        load failed ``RETRY_SECONDS`` ago.
 
         Raises:
             NotReady: it is not ready.
@@ -99,21 +105,26 @@ class Entry:
         service = self.service
         if service is not None:
             return service
-        if self.state == READY:  # else whoever loads it holds the lock
+        if self._may_load():  # else whoever loads it holds the lock
             with self._lock:
-                if self.state == READY:
+                if self._may_load():
                     return self.service or self._make_service()
         raise NotReady(f"model {self.name!r} version {self.version!r} is not ready: {self.reason}")
+
+    def _may_load(self) -> bool:
+        failed_at = self._failed_at
+        has_recovered = failed_at is not None and monotonic() > failed_at + RETRY_SECONDS
+        return self.state == READY or has_recovered
 
     def _make_service(self) -> InferenceService:
         self.used_at = monotonic()
         try:
             self.service = self._load(self)
-        except InferenceError as error:
+        except Exception as error:  # whatever it is, the entry must not stay in ``LOADING``
             self.state, self.reason = UNAVAILABLE, str(error)
-            self.size = 0
+            self.size, self._failed_at = 0, monotonic()
             raise
-        self.state, self.reason = READY, ""
+        self.state, self.reason, self._failed_at = READY, "", None
         return self.service
 
 

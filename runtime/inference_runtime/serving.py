@@ -56,7 +56,8 @@ def prepare(settings: Settings) -> DataPlane:
     """
     engine = settings.engine if settings.on_cpu else selection.STOCK
     use_one_heap()
-    Thread(target=selection.preload, args=(engine,), daemon=True).start()
+    # No daemon: an exit in the middle of the library's start would corrupt its heap and abort.
+    Thread(target=selection.preload, args=(engine,)).start()
     from inference_runtime.loading import Loader
 
     loader = Loader(settings)

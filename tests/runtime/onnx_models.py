@@ -193,6 +193,22 @@ def zipmap_classifier(labels: Sequence[str] | Sequence[int] = ("no", "yes")) -> 
     return model(nodes, [tensor("x", "FP32", ["N", 2])], outputs)
 
 
+def sparse_product() -> onnx.ModelProto:
+    """A sparse matrix times a dense one."""
+    sparse = helper.make_sparse_tensor_value_info("matrix", TensorProto.FLOAT, [3, 3])
+    node = helper.make_node("SparseToDenseMatMul", ["matrix", "x"], ["y"], domain="com.microsoft")
+    made = model([node], [sparse, tensor("x", "FP32", [3, 3])], [tensor("y", "FP32", [3, 3])])
+    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return made
+
+
+def optional_tensor() -> onnx.ModelProto:
+    """What is in an optional."""
+    kind = helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, [2]))
+    node = helper.make_node("OptionalGetElement", ["maybe"], ["y"])
+    return model([node], [helper.make_value_info("maybe", kind)], [tensor("y", "FP32", [2])])
+
+
 def sequence_of_tensors() -> onnx.ModelProto:
     """An output that is a list of tensors: not servable."""
     node = helper.make_node("SequenceConstruct", ["x"], ["y"])

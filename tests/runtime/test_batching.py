@@ -1,19 +1,25 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
 import numpy as np
+import onnx
 import pytest
-from inference_runtime.engine import Cancellation
+from inference_runtime import fusion
+from inference_runtime.engine import Cancellation, batching
 from inference_runtime.engine.batching import BatchingEngine, is_exact
+from inference_runtime.engine.capi.session import CapiEngine
 from inference_runtime.errors import DeadlineExceeded, InvalidInput
 from inference_runtime.signature import Signature, TensorSpec
 from inference_runtime.tensor import FP32, Tensor
+from onnxruntime.quantization import quantize_dynamic
 
 from tests.runtime import onnx_models
+from tests.runtime.optimize import models
 
 POISON = -1.0
 
@@ -205,3 +211,27 @@ def test_a_model_that_mixes_rows_is_not(tmp_path: Path) -> None:
     specs = [onnx_models.tensor(name, "FP32", ["N", 2]) for name in ("x", "y")]
     mixing = onnx_models.model([node], specs[:1], specs[1:], [axis])
     assert not is_exact(onnx_models.load(mixing, tmp_path))
+
+
+@pytest.mark.parametrize("make", [models.dense, models.convolutions, models.transformer])
+def test_what_the_probe_calls_exact_has_the_same_bits_in_runs_of_any_size(
+    make: Callable[[], onnx.ModelProto], tmp_path: Path
+) -> None:
+    engine = CapiEngine(onnx_models.save(make(), tmp_path / "m.onnx"), 2)
+    assert is_exact(engine)
+    generator, outputs = random.Random(1), list(engine.signature.outputs)
+    for counts in ((1, 1), (5, 11, 16), (1,) * 32, (3, 29)):
+        specs = engine.signature.inputs.values()
+        calls = [{s.name: batching._sample(s, rows, generator) for s in specs} for rows in counts]
+        together = fusion.split(engine.run(fusion.fuse(calls), outputs), counts)
+        for call, part in zip(calls, together, strict=True):
+            alone = engine.run(call, outputs)
+            for name in outputs:
+                assert bytes(part[name].buffer) == bytes(alone[name].buffer)
+
+
+def test_a_model_that_scales_by_the_largest_value_of_all_rows_is_not(tmp_path: Path) -> None:
+    path, quantized = tmp_path / "m.onnx", tmp_path / "q.onnx"
+    onnx.save(models.dense(), path)
+    quantize_dynamic(path, quantized)
+    assert not is_exact(CapiEngine(str(quantized), 1))

@@ -9,11 +9,12 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 from cdk_inference.local import emulator
 from fakeredis import TcpFakeServer
 from hypothesis import given
 from hypothesis import strategies as st
-from inference_runtime.engine import Cancellation
+from inference_runtime.engine import Cancellation, caching
 from inference_runtime.engine.caching import CachingEngine, create_store, decode, encode
 from inference_runtime.errors import InvalidInput, InvalidSettings
 from inference_runtime.responses.memory import MemoryStore
@@ -125,7 +126,40 @@ def test_a_store_that_fails_fails_no_request(capsys: pytest.CaptureFixture[str])
 
     engine = CachingEngine(Counting(), Broken(), "")
     assert engine.run({"x": ROW}, ["y"])["y"].shape == (1, 2)
-    assert capsys.readouterr().out.count('"detail":"ConnectionError: gone"') == 2
+    assert '"detail":"ConnectionError: gone"' in capsys.readouterr().out
+
+
+def test_a_store_that_times_out_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(caching, "monotonic", lambda: now[0])
+
+    class Slow(MemoryStore):
+        asked = 0
+
+        def get(self, key: str) -> bytes | None:
+            self.asked += 1
+            now[0] += 0.25
+            raise TimeoutError
+
+    store = Slow(1000)
+    engine = CachingEngine(Counting(), store, "")
+    for pause, asked in ((0, 1), (0, 1), (4.9, 1), (0.2, 2)):
+        now[0] += pause
+        engine.run({"x": ROW}, ["y"])
+        assert store.asked == asked
+
+
+@pytest.mark.parametrize("kept", [b"", b"\x05\0\0\0[1]", b"\x02\0\0\0[}", bytes(100)])
+def test_what_is_no_answer_in_the_store_fails_no_request(
+    kept: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Foreign(MemoryStore):
+        def get(self, key: str) -> bytes | None:
+            return kept
+
+    engine = CachingEngine(Counting(), Foreign(1000), "")
+    assert engine.run({"x": ROW}, ["y"])["y"].shape == (1, 2)
+    assert "response cache failed" in capsys.readouterr().out
 
 
 # Stores
@@ -162,7 +196,14 @@ def check(store: Store) -> None:
 
 
 def test_redis_keeps_answers(redis_url: str) -> None:
-    check(create_store(settings(INFERENCE_RESPONSE_CACHE=redis_url, MODEL_SHA256=SHA256)))
+    store = create_store(
+        settings(
+            INFERENCE_RESPONSE_CACHE=redis_url, MODEL_SHA256=SHA256,
+            INFERENCE_RESPONSE_CACHE_SECONDS="60",
+        )
+    )  # fmt: skip
+    check(store)
+    assert 0 < redis.Redis.from_url(redis_url).ttl("key") <= 60
 
 
 def test_a_redis_that_is_not_there_fails_no_request() -> None:

@@ -264,6 +264,8 @@ class TestFailures:
             (onnx_models.shout(), "text"),
             (onnx_models.zipmap_classifier([0, 1]), "probabilities"),
             (onnx_models.sequence_of_tensors(), "y"),
+            (onnx_models.sparse_product(), "matrix"),
+            (onnx_models.optional_tensor(), "maybe"),
         ],
     )
     def test_what_is_no_numeric_tensor_needs_the_stock_engine(

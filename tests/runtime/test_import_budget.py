@@ -99,7 +99,10 @@ def test_the_first_answer_loads_these_modules_and_no_other(
     python = interpreter(version)
     pixels = json.loads((digits / "samples.json").read_text())[0]["pixels"]
     code = SERVE_ONE_REQUEST % json.dumps({"features": pixels})
-    environ = {"MODEL_URI": str(digits / "digits.onnx"), "PYTHONPATH": f"{RUNTIME}:{packages}"}
+    environ = {
+        "MODEL_URI": str(digits / "digits.onnx"), "PYTHONPATH": f"{RUNTIME}:{packages}",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+    }  # fmt: skip
     extra = loaded(python, code, **environ) - loaded(python, PACKAGES)
     own = {name for name in extra if name.partition(".")[0] == "inference_runtime"}
     assert {name.removeprefix("inference_runtime").removeprefix(".") for name in own} == OWN

@@ -60,6 +60,11 @@ def test_another_model_in_the_folder_is_not_the_manifest_s_affair(folder: Path) 
     assert manifest.served(str(other)).path == str(other)
 
 
+def as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def replaced(name: str) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         # As large as before: a model trained anew, whose graph is the same.
@@ -90,6 +95,7 @@ def cut_short(folder: Path) -> None:
         (lambda folder: write(folder, served={"file": "x", "files": {}}), "none of the files"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "is no manifest"),
         (lambda folder: (folder / "manifest.json").write_text("[]"), "is no manifest"),
+        (lambda folder: as_folder(folder / "manifest.json"), "Is a directory"),
     ],
 )
 def test_where_it_does_not_hold_the_original_serves_and_the_log_says_why(

@@ -58,6 +58,16 @@ class NoJson(Good):
         return object()
 
 
+class GivesList(Good):
+    def preprocess(self, request):
+        return {"x": request["rows"]}
+
+
+class GivesArray(Good):
+    def preprocess(self, request):
+        return numpy.array(request["rows"], numpy.float32)
+
+
 class Incomplete:
     def preprocess(self, request):
         return {}
@@ -100,6 +110,8 @@ def test_a_pipeline_may_blame_the_caller() -> None:
         ("WrongType", "gave 'x' as float64[1, 3]; the model takes FP32[N, 3]"),
         ("WrongShape", "does not fit: input 'x' takes FP32[N, 3], got shape [1, 4]"),
         ("WrongName", "gave 'z' as float32[1, 3]; the model takes no such input"),
+        ("GivesList", "gave 'x' as a list; the model takes FP32[N, 3]"),
+        ("GivesArray", "gave a ndarray, and no dict of arrays by input's name"),
         ("Raises", "preprocess failed: ValueError"),
         ("RaisesAfter", "postprocess failed: KeyError"),
         ("NoJson", "postprocess failed: TypeError"),

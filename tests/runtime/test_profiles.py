@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Event, get_ident
@@ -234,3 +236,46 @@ def test_it_is_not_packed_where_memory_has_no_room_for_both(
     assert line["message"] == "weights stay unpacked"
     assert "1 MiB is this machine's memory" in line["detail"]
     assert predict(plane, 256) == first
+
+
+ANONYMOUS_MEMORY = """
+from inference_runtime.serving import start
+from inference_runtime.messages import Request
+
+def anonymous():
+    with open("/proc/self/status") as file:
+        fields = dict(line.split(":", 1) for line in file)
+    return int(fields["RssAnon"].split()[0]) * 1024
+
+plane = start()
+body = b'{"features": [' + b",".join([b"0.5"] * 2048) + b"]}"
+assert plane.handle(Request("POST", "/predict", {}, body, "id")).status == 200
+print(anonymous())
+"""
+
+
+@pytest.mark.parametrize("form", ["external data", "ORT format"])
+def test_large_weights_are_used_where_their_file_is_mapped(tmp_path: Path, form: str) -> None:
+    """In the profile that packs nothing, as `cold` does up to the first answer."""
+    small, large = tmp_path / "small", tmp_path / "large"
+    for folder, inner in ((small, 8), (large, 16 << 10)):
+        folder.mkdir()
+        path = folder / "model.onnx"
+        if form == "external data":
+            onnx.save(bench.perceptron((2048, inner, 10)), path, save_as_external_data=True)
+        else:
+            onnx.save(bench.perceptron((2048, inner, 10)), path)
+            to_ort_format(str(path), str(folder / "optimized.ort"))
+            write(folder, "optimized.ort", load={
+                "optimize_graph": False, "prepack": True, "unpacked_start": True,
+            })  # fmt: skip
+    taken = [
+        int(subprocess.run(
+            [sys.executable, "-c", ANONYMOUS_MEMORY],
+            env={"MODEL_URI": str(folder / "model.onnx"), "INFERENCE_PROFILE": "memory"},
+            capture_output=True, text=True, check=True,
+        ).stdout.splitlines()[-1])
+        for folder in (small, large)
+    ]  # fmt: skip
+    weights = 4 * 16 * 1024 * 2048
+    assert taken[1] - taken[0] < weights / 10

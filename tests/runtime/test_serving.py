@@ -72,3 +72,25 @@ def test_a_missing_model_ends_the_start_and_is_logged(read_log: ReadLog) -> None
     with pytest.raises(ModelNotLoaded):
         serving.start(Settings.read({"MODEL_URI": "/nowhere.onnx"}))
     assert read_log()[0]["error"] == "MODEL_NOT_LOADED"
+
+
+def test_a_start_that_fails_lets_the_library_s_own_start_end() -> None:
+    """In the middle of it, the end of the process would find a broken heap."""
+    code = """
+import time
+from inference_runtime import serving
+from inference_runtime.engine import selection
+
+def preload(_engine):
+    time.sleep(0.3)
+    print("initialised", flush=True)
+
+selection.preload = preload
+serving.start()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env={"MODEL_URI": "nowhere/"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stdout.splitlines()[-1] == "initialised"

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from inference_runtime import cgroups
 from inference_runtime.engine import threads
 
 
@@ -20,10 +21,10 @@ QUOTA, PERIOD = "cpu.cfs_quota_us", "cpu.cfs_period_us"
 
 
 @pytest.fixture
-def cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the hierarchies are mounted; no process is in any of them, and 64 CPUs are visible."""
-    monkeypatch.setattr(threads, "_MOUNT", str(tmp_path))
-    monkeypatch.setattr(threads, "_OWN_GROUPS", str(tmp_path / "own"))
+    monkeypatch.setattr(cgroups, "_MOUNT", str(tmp_path))
+    monkeypatch.setattr(cgroups, "_OWN_GROUPS", str(tmp_path / "own"))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
     return tmp_path
 
@@ -53,14 +54,14 @@ def cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )  # fmt: skip
 def test_the_least_of_all_cgroup_quotas_counts(
-    own: str, files: dict[str, str], expected: float, cgroups: Path
+    own: str, files: dict[str, str], expected: float, groups: Path
 ) -> None:
-    (cgroups / "own").write_text(own)
+    (groups / "own").write_text(own)
     for name, text in files.items():
-        (cgroups / name).parent.mkdir(parents=True, exist_ok=True)
-        (cgroups / name).write_text(text)
+        (groups / name).parent.mkdir(parents=True, exist_ok=True)
+        (groups / name).write_text(text)
     assert threads.vcpus(None) == expected
 
 
-def test_without_cgroups_the_affinity_counts(cgroups: Path) -> None:
+def test_without_cgroups_the_affinity_counts(groups: Path) -> None:
     assert threads.vcpus(None) == 64

@@ -16,7 +16,8 @@ and the engine that serving it takes, and requests to copy.
 
   inference-runtime inspect models/digits/digits.onnx
 
-Beside a manifest.json of `optimize`, its files are checked against their digests.
+Beside a manifest.json of `optimize`, its files are checked against their digests, and what serves
+here is told.
 """
 
 

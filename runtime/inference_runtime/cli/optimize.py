@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import textwrap
+from contextlib import suppress
 
 from inference_runtime.errors import InvalidSettings
 from inference_runtime.optimize.recipes import RECIPES
@@ -198,17 +199,17 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return share
+    with suppress(ValueError):
+        share = float(text)
+        if 0 <= share <= 1:
+            return share
+    raise argparse.ArgumentTypeError(f"{text} is no number from 0 to 1")
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1")
-    return count
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is no whole number from 1")
 
 
 def _axes(text: str) -> tuple[str, list[str]]:

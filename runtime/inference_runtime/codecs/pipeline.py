@@ -113,14 +113,19 @@ class PipelineForm:
         return {"predictions": value, "model_version": self._model_version}
 
     def _tensors(self, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+        if not isinstance(arrays, dict):
+            raise PipelineFailed(
+                f"the pipeline's preprocess gave a {type(arrays).__name__}, and no dict of arrays"
+                " by input's name"
+            )
         tensors = {}
         for name, array in arrays.items():
             spec = self._signature.inputs.get(name)
             if spec is None or not has_type(array, spec.datatype):
                 takes = "no such input" if spec is None else str(spec)
                 raise PipelineFailed(
-                    f"the pipeline's preprocess gave {name!r} as {array.dtype}{list(array.shape)};"
-                    f" the model takes {takes}"
+                    f"the pipeline's preprocess gave {name!r} as {_described(array)}; the model"
+                    f" takes {takes}"
                 )
             tensors[name] = to_tensor(array, spec.datatype)
         try:
@@ -128,6 +133,12 @@ class PipelineForm:
         except InvalidInput as error:
             raise PipelineFailed(f"the pipeline's preprocess does not fit: {error}") from error
         return tensors
+
+
+def _described(array: Array) -> str:
+    if hasattr(array, "shape"):
+        return f"{array.dtype}{list(array.shape)}"
+    return f"a {type(array).__name__}"
 
 
 def _failure(method: str, error: Exception) -> PipelineFailed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from time import monotonic
 
 from inference_runtime import jsonio
 from inference_runtime.errors import InvalidSettings
@@ -11,8 +12,8 @@ from inference_runtime.tensor import DATATYPES, Tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any, Protocol
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Final, Protocol
 
     from inference_runtime.engine import Cancellation, Engine
     from inference_runtime.settings import Settings
@@ -27,10 +28,17 @@ if TYPE_CHECKING:
             """Keep an answer, or not."""
 
 
+# A failing store is left alone for so many times as long as the failure took: a refused connection
+# for some milliseconds, a time-out for seconds.
+_PAUSE_FACTOR: Final = 20
+
+
 class CachingEngine:
     """An engine that runs only what its store does not know.
 
-    The store never fails a request: what it cannot give is computed, and the log says so.
+    The store never fails a request: what it cannot give is computed, and the log says so. After a
+    failure it is left alone for a while, so that one that times out costs each request next to
+    nothing.
 
     Args:
         engine: what runs the model.
@@ -46,6 +54,7 @@ class CachingEngine:
         self._engine = engine
         self._store = store
         self._model = model
+        self._left_alone_until = 0.0
 
     def run(
         self,
@@ -57,23 +66,35 @@ class CachingEngine:
         key = _key(self._model, inputs, outputs)
         known = self._get(key)
         if known is not None:
-            return decode(known)
+            return known
         answer = self._engine.run(inputs, outputs, cancellation)
         self._put(key, encode(answer))
         return answer
 
-    def _get(self, key: str) -> bytes | None:
+    def _get(self, key: str) -> dict[str, Tensor] | None:
+        known = self._ask(self._store.get, key)
+        if known is None:
+            return None
         try:
-            return self._store.get(key)
-        except Exception as error:
+            return decode(known)
+        except Exception as error:  # somebody else's, or cut short
             _log_failure(error)
             return None
 
     def _put(self, key: str, answer: bytes) -> None:
+        self._ask(self._store.put, key, answer)
+
+    def _ask(self, question: Callable[..., bytes | None], *arguments: object) -> bytes | None:
+        start = monotonic()
+        if start < self._left_alone_until:
+            return None
         try:
-            self._store.put(key, answer)
+            return question(*arguments)
         except Exception as error:
+            end = monotonic()
+            self._left_alone_until = end + (end - start) * _PAUSE_FACTOR
             _log_failure(error)
+            return None
 
 
 def create_store(settings: Settings) -> Store:

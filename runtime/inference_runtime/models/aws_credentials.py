@@ -1,9 +1,9 @@
 """AWS credentials and region, looked for where and in the order that the AWS SDKs do.
 
-https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html. Environment, shared
-files, container (ECS, EKS Pod Identity, Lambda SnapStart) and EC2 instance are read here. What
-else the SDKs know, such as web identity, single sign-on and assumed roles, is left to botocore
-where that is installed.
+https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html. Environment, web
+identity (EKS), shared files, container (ECS, EKS Pod Identity, Lambda SnapStart) and EC2 instance
+are read here. What else the SDKs know, such as single sign-on and assumed roles, is left to
+botocore where that is installed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import os
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models.http_client import read
 from inference_runtime.models.sigv4 import AwsCredentials
-from inference_runtime.models.store import Request
+from inference_runtime.models.store import BUSY_STATUSES, Busy, Request, texts
+from inference_runtime.models.tokens import form_request, token_file
 from inference_runtime.models.url import LOOPBACK_HOSTS, Url
 
 TYPE_CHECKING = False
@@ -26,10 +27,15 @@ DEFAULT_REGION: Final = "us-east-1"
 _ECS = "http://169.254.170.2"
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
 _CONTAINER_HOSTS = LOOPBACK_HOSTS | {"169.254.170.2", "169.254.170.23", "fd00:ec2::23"}
+_CONTAINER_TOKEN = ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+# What a profile may hold beside the way to its credentials.
+_NO_CREDENTIALS = frozenset({"region", "output"})
 _EC2 = "http://169.254.169.254"
 _ROLES = "/latest/meta-data/iam/security-credentials/"
 _LIFETIME_SECONDS = "21600"
 _TIMEOUT_SECONDS = 2
+_STS_TIMEOUT_SECONDS = 10
+_SESSION_NAME = "inference-runtime"
 
 
 def find_region(platform: Mapping[str, str]) -> str:
@@ -50,16 +56,25 @@ def find_credentials(platform: Mapping[str, str]) -> AwsCredentials:
 
     Raises:
         ModelNotLoaded: there are none; the message lists where they were looked for.
+        Busy: who has them does not answer for the moment.
     """
-    for look in (_of_environment, _of_profile, _of_botocore, _of_container, _of_instance):
+    for look in (
+        _of_environment, _of_web_identity, _of_profile, _of_botocore, _of_container, _of_instance,
+    ):  # fmt: skip
         credentials = look(platform)
         if credentials is not None:
             return credentials
     raise ModelNotLoaded(
-        "there are no AWS credentials: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, nor a"
-        " profile with keys in ~/.aws, nor a container's or an EC2 instance's role. Give this"
-        " process a role, or install botocore for web identity, single sign-on and assumed roles"
+        "there are no AWS credentials: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, nor"
+        " AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN, nor a profile with keys in ~/.aws, nor a"
+        " container's or an EC2 instance's role. Give this process a role, or install botocore for"
+        " single sign-on and assumed roles"
     )
+
+
+def dns_suffix(region: str) -> str:
+    """What the host names of a region's services end with."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
 def _of_environment(platform: Mapping[str, str]) -> AwsCredentials | None:
@@ -70,6 +85,31 @@ def _of_environment(platform: Mapping[str, str]) -> AwsCredentials | None:
         platform["AWS_SECRET_ACCESS_KEY"],
         platform["AWS_SESSION_TOKEN"],
     )
+
+
+def _of_web_identity(platform: Mapping[str, str]) -> AwsCredentials | None:
+    """A role's, for the token of another identity: on EKS, that of the pod's service account.
+
+    https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
+    """
+    file, role = platform["AWS_WEB_IDENTITY_TOKEN_FILE"], platform["AWS_ROLE_ARN"]
+    if not (file and role):
+        return None
+    region = find_region(platform)
+    custom = platform["AWS_ENDPOINT_URL_STS"] or platform["AWS_ENDPOINT_URL"]
+    url = (custom or f"https://sts.{region}.{dns_suffix(region)}").rstrip("/") + "/"
+    form = {
+        "Action": "AssumeRoleWithWebIdentity",
+        "RoleArn": role,
+        "RoleSessionName": platform["AWS_ROLE_SESSION_NAME"] or _SESSION_NAME,
+        "Version": "2011-06-15",
+        "WebIdentityToken": token_file(file, "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    }
+    body = _ask(form_request(url, form), _STS_TIMEOUT_SECONDS)
+    parts = [texts(body, name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
+    if not all(parts):
+        raise ModelNotLoaded(f"{url} gives no AWS credentials")
+    return AwsCredentials(*(part[0] for part in parts))
 
 
 def _of_profile(platform: Mapping[str, str]) -> AwsCredentials | None:
@@ -86,7 +126,7 @@ def _of_profile(platform: Mapping[str, str]) -> AwsCredentials | None:
 def _profile(platform: Mapping[str, str]) -> dict[str, str]:
     """The profile of the shared files; what the credentials file says comes first."""
     name = platform["AWS_PROFILE"] or "default"
-    home = os.path.join(platform["HOME"], ".aws")
+    home = os.path.join(platform["HOME"] or os.sep, ".aws")  # never the working directory
     files = {
         platform["AWS_CONFIG_FILE"] or os.path.join(home, "config"): f"profile {name}",
         platform["AWS_SHARED_CREDENTIALS_FILE"] or os.path.join(home, "credentials"): name,
@@ -107,9 +147,8 @@ def _profile(platform: Mapping[str, str]) -> dict[str, str]:
 
 
 def _of_botocore(platform: Mapping[str, str]) -> AwsCredentials | None:
-    """What needs an SDK, and only where something was set up for it."""
-    wanted = platform["AWS_WEB_IDENTITY_TOKEN_FILE"] or platform["AWS_PROFILE"]
-    if not wanted:
+    """What needs an SDK, and only where a profile was set up for it."""
+    if not (platform["AWS_PROFILE"] or _profile(platform).keys() - _NO_CREDENTIALS):
         return None
     from importlib import import_module
 
@@ -134,10 +173,9 @@ def _of_container(platform: Mapping[str, str]) -> AwsCredentials | None:
             f"AWS_CONTAINER_CREDENTIALS_FULL_URI is {url!r}; it takes https://, or http:// to this"
             " machine or to the addresses of ECS and EKS"
         )
-    token = platform["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
-    if platform["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]:
-        with open(platform["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]) as file:
-            token = file.read().strip()
+    token, file = (platform[name] for name in _CONTAINER_TOKEN)
+    if file:
+        token = token_file(file, _CONTAINER_TOKEN[1])
     return _parse(_get(url, {"authorization": token} if token else {}), url)
 
 
@@ -158,13 +196,19 @@ def _of_instance(platform: Mapping[str, str]) -> AwsCredentials | None:
 
 
 def _get(url: str, headers: dict[str, str]) -> bytes:
+    return _ask(Request(url, headers), _TIMEOUT_SECONDS)
+
+
+def _ask(request: Request, timeout: float) -> bytes:
+    told = f"AWS credentials cannot be had from {request.url}"
     try:
-        status, body = read(Request(url, headers), _TIMEOUT_SECONDS)
+        status, body = read(request, timeout)
     except OSError as error:
-        raise ModelNotLoaded(f"AWS credentials cannot be had from {url}: {error}") from error
-    if status != 200:
-        raise ModelNotLoaded(f"AWS credentials cannot be had from {url}: it answers {status}")
-    return body
+        raise Busy(f"{told}: {error}") from error
+    if status == 200:
+        return body
+    kind = Busy if status in BUSY_STATUSES else ModelNotLoaded
+    raise kind(": ".join([f"{told}: it answers {status}", *texts(body, "Message")]))
 
 
 def _parse(body: bytes, url: str) -> AwsCredentials:

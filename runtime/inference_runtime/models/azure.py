@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models.store import Request, texts
-from inference_runtime.models.tokens import NoToken, Renewed, access_token
+from inference_runtime.models.tokens import (
+    NoToken,
+    Renewed,
+    access_token,
+    form_request,
+    token_file,
+)
 from inference_runtime.models.url import encode, encode_query
 
 TYPE_CHECKING = False
@@ -14,9 +19,10 @@ if TYPE_CHECKING:
 _VERSION = {"x-ms-version": "2021-12-02"}
 _RESOURCE = "https://storage.azure.com/"
 _INSTANCE = "http://169.254.169.254"
-# Managed identity's tokens are valid for a day; the endpoint renews them half-way:
-# https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token
-_TOKEN_SECONDS = 3600
+_AUTHORITY = "https://login.microsoftonline.com"
+# Tokens of applications are valid for an hour at least, those of managed identities for a day:
+# https://learn.microsoft.com/entra/identity-platform/access-tokens#token-lifetime
+_TOKEN_SECONDS = 1800
 _TIMEOUT_SECONDS = 5
 
 
@@ -24,7 +30,9 @@ class AzureStore:
     """A folder in a container.
 
     A shared access signature in the URI is used as it is. Without one, the token is that of the
-    host's managed identity; ``AZURE_CLIENT_ID`` names one of several.
+    application that ``AZURE_TENANT_ID`` and ``AZURE_CLIENT_ID`` name, with its secret or a
+    federated token (AKS), or else that of the host's managed identity; ``AZURE_CLIENT_ID`` names
+    one of several.
 
     Args:
         account: of the storage.
@@ -65,7 +73,7 @@ class AzureStore:
         names = [name.removeprefix(self._folder) for name in texts(body, "Name")]
         return names, "".join(texts(body, "NextMarker"))
 
-    def follow(self, _name: str, _status: int, _headers: Mapping[str, str]) -> bool:
+    def follow(self, _name: str, _url: str, _status: int, _headers: Mapping[str, str]) -> bool:
         """See ``Store``."""
         return False
 
@@ -81,16 +89,40 @@ class AzureStore:
 
 
 def _token(platform: Mapping[str, str]) -> str:
+    request = _token_request(platform)
     try:
-        return access_token(_token_request(platform), _TIMEOUT_SECONDS)
+        return access_token(request, _TIMEOUT_SECONDS)
     except NoToken as error:
-        raise ModelNotLoaded(
-            f"there is no Azure token: the managed identity's endpoint gives none ({error}). Turn"
-            " on a managed identity for this host, or put a shared access signature in MODEL_URI"
+        raise error.failure(
+            f"there is no Azure token: {request.url.partition('?')[0]} gives none ({error}). Turn"
+            " on a managed identity for this host, set AZURE_TENANT_ID, AZURE_CLIENT_ID and a"
+            " secret or a federated token, or put a shared access signature in MODEL_URI"
         ) from error
 
 
 def _token_request(platform: Mapping[str, str]) -> Request:
+    return _of_application(platform) or _of_managed_identity(platform)
+
+
+def _of_application(platform: Mapping[str, str]) -> Request | None:
+    """https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow."""
+    tenant, client = platform["AZURE_TENANT_ID"], platform["AZURE_CLIENT_ID"]
+    secret, file = platform["AZURE_CLIENT_SECRET"], platform["AZURE_FEDERATED_TOKEN_FILE"]
+    if not (tenant and client and (secret or file)):
+        return None
+    form = {
+        "client_id": client, "grant_type": "client_credentials", "scope": f"{_RESOURCE}.default",
+    }  # fmt: skip
+    if secret:
+        form["client_secret"] = secret
+    else:
+        form["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        form["client_assertion"] = token_file(file, "AZURE_FEDERATED_TOKEN_FILE")
+    authority = platform["AZURE_AUTHORITY_HOST"].rstrip("/") or _AUTHORITY
+    return form_request(f"{authority}/{tenant}/oauth2/v2.0/token", form)
+
+
+def _of_managed_identity(platform: Mapping[str, str]) -> Request:
     """App Service, Functions and Container Apps name an endpoint; virtual machines have one."""
     query = {"resource": _RESOURCE}
     if platform["AZURE_CLIENT_ID"]:

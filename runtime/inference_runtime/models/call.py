@@ -25,9 +25,13 @@ class Call:
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
+    def wait(self) -> None:
+        """Until the function is over, however it ends."""
+        self._thread.join()
+
     def result(self) -> Any:
         """What the function gives, or raises."""
-        self._thread.join()
+        self.wait()
         if self._error is not None:
             raise self._error
         return self._results[0]

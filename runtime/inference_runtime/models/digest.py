@@ -69,5 +69,10 @@ def _digests(path: str) -> tuple[str, dict[str, str]]:
 
 
 def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelNotLoaded(
+            f"{path} cannot be digested ({error.strerror}): put it there, and have it readable"
+        ) from error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from threading import Condition, Event, Thread
+from threading import Condition, Event, Lock, Thread
 
 from inference_runtime.models.part import Part, not_stored
-from inference_runtime.models.reader import Busy
+from inference_runtime.models.store import Busy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +18,36 @@ if TYPE_CHECKING:
 _PIECE_BYTES = 1 << 20
 
 
+class Failure:
+    """What ends downloads that make sense only together: the first error of any.
+
+    Attributes:
+        error: that one.
+    """
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self._lock = Lock()
+        self._happened = Event()
+
+    def tell(self, error: BaseException) -> None:
+        """End the downloads; only the first error counts."""
+        with self._lock:
+            self.error = self.error or error
+        self._happened.set()
+
+    def wait(self, seconds: float) -> None:
+        """Pause for so long, or until it happens."""
+        self._happened.wait(seconds)
+
+
 def fetch(
-    reader: Reader, file: RemoteFile, path: str, connections: int, digest: _Hash | None = None
+    reader: Reader,
+    file: RemoteFile,
+    path: str,
+    connections: int,
+    digest: _Hash | None = None,
+    failure: Failure | None = None,
 ) -> Part:
     """Fetch the ranges of an object that ``path``'s unfinished form does not hold yet.
 
@@ -29,6 +57,7 @@ def fetch(
         path: of the finished file. It appears only when the caller publishes it.
         connections: at the same time, at most.
         digest: is fed with the content while that lands.
+        failure: is told of this download's, and ends it after the ranges at hand. Default: its own.
 
     Returns:
         The whole content, not published yet.
@@ -38,24 +67,23 @@ def fetch(
         OSError: its file cannot be made.
     """
     part = Part(path, file.size, file.range_bytes, file.identity)
-    _Download(reader, file, part).run(connections, digest)
+    _Download(reader, file, part, failure or Failure()).run(connections, digest)
     return part
 
 
 class _Stopped(Exception):
-    """Another thread of this download failed."""
+    """Another thread failed, of this download or of one that it makes sense with."""
 
 
 class _Download:
-    def __init__(self, reader: Reader, file: RemoteFile, part: Part) -> None:
+    def __init__(self, reader: Reader, file: RemoteFile, part: Part, failure: Failure) -> None:
         self._reader = reader
         self._file = file
         self._part = part
         self._pending = deque(part.missing())
         self._missing = set(self._pending)
         self._progress = Condition()
-        self._failed = Event()
-        self._error: BaseException | None = None
+        self._failure = failure
         self._active: list[Connection] = []
 
     def run(self, connections: int, digest: _Hash | None) -> None:
@@ -96,9 +124,9 @@ class _Download:
 
     def _await_range(self, index: int) -> None:
         with self._progress:
-            self._progress.wait_for(lambda: self._error or index not in self._missing)
-        if self._error is not None:
-            raise self._error
+            self._progress.wait_for(lambda: self._failure.error or index not in self._missing)
+        if self._failure.error is not None:
+            raise self._failure.error
 
     def _work(
         self,
@@ -126,10 +154,9 @@ class _Download:
             return None
 
     def _fail(self, error: BaseException) -> None:
+        self._failure.tell(error)
         with self._progress:
-            self._error = self._error or error
             self._progress.notify_all()
-        self._failed.set()
         for connection in self._active:
             connection.abort()
 
@@ -146,7 +173,7 @@ class _Download:
         def attempt() -> None:
             """Go on where the last try stopped, if the server can."""
             nonlocal position, answer
-            if self._failed.is_set():
+            if self._failure.error is not None:
                 raise _Stopped
             if not self._file.ranged:
                 position = start
@@ -159,7 +186,7 @@ class _Download:
                 if error is not None:
                     raise error
 
-        self._reader.retried(self._file.uri, attempt, self._failed.wait)
+        self._reader.retried(self._file.uri, attempt, self._failure.wait)
         self._part.complete(index)
         with self._progress:
             self._missing.remove(index)

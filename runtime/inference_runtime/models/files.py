@@ -46,8 +46,8 @@ def _checked(served: Served, uri: str, settings: Settings, lease: Lease | None) 
     folder = os.path.dirname(served.path)
     if settings.loads_models:
         read_ahead(served.path)
-    own_size = os.path.getsize(served.path)
     external = external_data(served.path, uri)
+    own_size = os.path.getsize(served.path)
     external_size = sum(_size(uri, folder, name) for name in external)
     is_mapped = served.path.endswith(ORT_SUFFIX)  # as a whole
     embedded, mapped = (0, own_size) if is_mapped else (own_size, external_size)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+from time import monotonic
+
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models.store import Request
 from inference_runtime.models.url import Url, encode_rest
@@ -11,13 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# A target that refuses so soon after its redirect would refuse again.
+_FRESH_SECONDS = 1
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class HttpsStore:
     """The folder of a URL.
 
-    Redirects are followed, to ``https://`` only. ``http://`` is for servers on this machine.
+    Redirects are followed, to ``https://`` only, and anew where their target refuses after a while.
+    ``http://`` is for servers on this machine.
 
     Args:
         url: of a file in it.
@@ -37,7 +43,7 @@ class HttpsStore:
         folder = parts.path.rpartition("/")[0]
         self.uri = f"{parts.scheme}://{parts.origin}{folder}/"
         self._query = f"?{parts.query}" if parts.query else ""
-        self._moved: dict[str, str] = {}
+        self._moved: dict[str, tuple[str, float]] = {}  # where to, and since when
         _check_encrypted(url, self.uri)
 
     def request(self, name: str, headers: Mapping[str, str]) -> Request:
@@ -55,20 +61,36 @@ class HttpsStore:
         """See ``Store``."""
         raise NotImplementedError
 
-    def follow(self, name: str, status: int, headers: Mapping[str, str]) -> bool:
+    def follow(self, name: str, url: str, status: int, headers: Mapping[str, str]) -> bool:
         """See ``Store``."""
+        if status == HTTPStatus.FORBIDDEN and self._has_run_out(name, url):
+            return True
         target = headers.get("location")
         if status not in _REDIRECTS or not target:
             return False
         from urllib.parse import urljoin
 
-        url = urljoin(self._url(name), target)
-        _check_encrypted(url, self.uri + name)
-        self._moved[name] = url
+        moved = urljoin(url, target)
+        _check_encrypted(moved, self.uri + name)
+        self._moved[name] = moved, monotonic()
         return True
 
+    def _has_run_out(self, name: str, url: str) -> bool:
+        """Whether what refuses is where a redirect led a while ago: such targets are often signed
+        for some minutes. From then on ``name`` is asked for at its own place again.
+        """
+        own = self._own_url(name)
+        moved, since = self._moved.get(name, (own, 0.0))
+        if url == moved and monotonic() > since + _FRESH_SECONDS:
+            self._moved.pop(name, None)
+        return url not in (own, self._url(name))
+
     def _url(self, name: str) -> str:
-        return self._moved.get(name) or self.uri + encode_rest(name) + self._query
+        moved, _ = self._moved.get(name, (self._own_url(name), 0.0))
+        return moved
+
+    def _own_url(self, name: str) -> str:
+        return self.uri + encode_rest(name) + self._query
 
 
 def _check_encrypted(url: str, uri: str) -> None:

@@ -47,6 +47,10 @@ def find_file(uri: str) -> str:
 
 def _candidates(uri: str) -> list[str]:
     path = uri.removeprefix("file://")
+    if path != uri and "%" in path:
+        from urllib.parse import unquote  # few URIs of files need it, and it imports slowly
+
+        path = unquote(path)
     folders = [""] if os.path.isabs(path) else [os.getcwd(), *sys.path]
     return [os.path.join(folder, path) for folder in folders]
 

@@ -17,10 +17,6 @@ EMBEDDED_FACTOR: Final = 1.5
 
 _MIB = 1 << 20
 _M_ARENA_MAX = -8  # malloc.h
-_CGROUP_LIMITS = (
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-)
 
 
 def check_fits(
@@ -94,11 +90,12 @@ def is_memory(folder: str, *, cloud_run: bool) -> bool:
 def _limit(lambda_memory_mb: int | None) -> tuple[int, str]:
     limits = [(_machine_bytes(), "this machine's memory")]
     if lambda_memory_mb is not None:
-        limits.append((lambda_memory_mb * _MIB, "the function's memory"))
-    for path in _CGROUP_LIMITS:
-        text = _read(path).strip()
-        if text.isdecimal():
-            limits.append((int(text), "the container's memory limit"))
+        return min(*limits, (lambda_memory_mb * _MIB, "the function's memory"))
+    from inference_runtime.cgroups import readings  # not on Lambda
+
+    for words in readings("memory", "memory.max", ("memory.limit_in_bytes",)):
+        if words and words[0].isdecimal():  # else max
+            limits.append((int(words[0]), "the container's memory limit"))
     return min(limits)
 
 

@@ -40,7 +40,7 @@ _FIXED_SIZES: Final = {1: 8, 5: 4}
 _MAX_VARINT_BITS = 64
 
 # onnxruntime's own format, which has no external data, has this after its first four bytes.
-_ORT_FORMAT = b"ORTM"
+ORT_IDENTIFIER: Final = b"ORTM"
 
 
 def external_data(path: str, uri: str, size: int = 0) -> list[str]:
@@ -78,7 +78,7 @@ def _check_inside(location: str, own_name: str, uri: str) -> None:
 
 
 def _locations(data: mmap) -> set[str]:
-    if data[4:8] == _ORT_FORMAT:
+    if data[4:8] == ORT_IDENTIFIER:
         return set()
     found = set()
     messages = [("model", 0, len(data), 0)]

@@ -10,6 +10,7 @@ from time import sleep
 
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models.http_client import Connection, Untrusted
+from inference_runtime.models.store import BUSY_STATUSES, Busy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,12 +30,7 @@ ATTEMPTS: Final = 5
 _FIRST_DELAY_SECONDS = 0.1
 _MAX_FOLLOWS = 5
 _MAX_ERROR_BYTES = 64 << 10
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _MAX_OBJECT_BYTES = 16 << 20  # of a manifest, or of a page of names
-
-
-class Busy(Exception):
-    """The server asks for patience, or broke off: worth another try."""
 
 
 class NotThere(ModelNotLoaded):
@@ -198,17 +194,17 @@ class Reader:
         Raises:
             ModelNotLoaded: it failed too often.
         """
-        for number in range(1, ATTEMPTS):
+        failures = 0
+        while True:
             try:
                 return attempt()
             except Untrusted as error:
                 raise ModelNotLoaded(f"{uri}: its server is not trusted: {error}") from error
-            except (Busy, OSError):
-                pause(_delay(number))
-        try:
-            return attempt()
-        except (Busy, OSError) as error:
-            raise self._unreachable(uri, error) from error
+            except (Busy, OSError) as error:
+                failures += 1
+                if failures == ATTEMPTS:
+                    raise self._unreachable(uri, error) from error
+            pause(_delay(failures))
 
     def take(self) -> Connection:
         """A connection that nobody uses, or a new one."""
@@ -247,13 +243,14 @@ class Reader:
 
     def _get(self, connection: Connection, name: str, request: Callable[[], Request]) -> Answer:
         for _ in range(_MAX_FOLLOWS):
-            answer = connection.send(request())
+            asked = request()
+            answer = connection.send(asked)
             if answer.status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
                 return answer
             reason = _reason(answer)
-            if not self._store.follow(name, answer.status, answer.headers):
+            if not self._store.follow(name, asked.url, answer.status, answer.headers):
                 break
-        if answer.status in _BUSY:
+        if answer.status in BUSY_STATUSES:
             raise Busy(f"the server answers {reason}")
         raise _refused(self._store.uri + name, answer.status, reason, self._store.access)
 

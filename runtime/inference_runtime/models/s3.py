@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference_runtime.models.aws_credentials import find_credentials, find_region
+from inference_runtime.models.aws_credentials import dns_suffix, find_credentials, find_region
 from inference_runtime.models.sigv4 import sign
 from inference_runtime.models.store import Request, texts
 from inference_runtime.models.tokens import Renewed
@@ -61,7 +61,7 @@ class S3Store:
         marker = "".join(texts(body, "NextContinuationToken"))
         return [key.removeprefix(self._folder) for key in keys], marker
 
-    def follow(self, _name: str, _status: int, headers: Mapping[str, str]) -> bool:
+    def follow(self, _name: str, _url: str, _status: int, headers: Mapping[str, str]) -> bool:
         """See ``Store``: a bucket in another region tells which."""
         region = headers.get("x-amz-bucket-region", self._region)
         moved = region != self._region
@@ -90,8 +90,7 @@ class S3Store:
         custom = self._platform["AWS_ENDPOINT_URL_S3"] or self._platform["AWS_ENDPOINT_URL"]
         if custom:
             return f"{custom.rstrip('/')}/{self._bucket}"
-        suffix = "amazonaws.com.cn" if self._region.startswith("cn-") else "amazonaws.com"
-        host = f"s3.{self._region}.{suffix}"
+        host = f"s3.{self._region}.{dns_suffix(self._region)}"
         # A certificate for *.s3… does not cover names with a dot.
         by_path = "." in self._bucket
         return f"https://{host}/{self._bucket}" if by_path else f"https://{self._bucket}.{host}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Protocol
+    from typing import Final, Protocol
 
     class Store(Protocol):
         """A folder of objects.
@@ -27,10 +27,18 @@ if TYPE_CHECKING:
 
             Raises:
                 ModelNotLoaded: there are no credentials.
+                Busy: there are none for the moment.
             """
 
-        def follow(self, name: str, status: int, headers: Mapping[str, str], /) -> bool:
-            """Whether this answer points elsewhere, and ``request`` from now on goes there."""
+        def follow(self, name: str, url: str, status: int, headers: Mapping[str, str], /) -> bool:
+            """Whether this answer points elsewhere, and ``request`` from now on goes there.
+
+            Args:
+                name: the object's path in the folder.
+                url: that was asked.
+                status: of the answer.
+                headers: of the answer, by lower-case name.
+            """
 
         def list_request(self, marker: str, /) -> Request:
             """A ``GET`` of a page of the names of all objects in the folder.
@@ -40,10 +48,18 @@ if TYPE_CHECKING:
 
             Raises:
                 ModelNotLoaded: they cannot be listed, or there are no credentials.
+                Busy: there are none for the moment.
             """
 
         def parse_list(self, body: bytes, /) -> tuple[list[str], str]:
             """The paths of objects in a page, and the next page's marker; empty after the last."""
+
+
+BUSY_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class Busy(Exception):
+    """The server asks for patience, or broke off: worth another try."""
 
 
 class Request:
@@ -80,5 +96,5 @@ def texts(xml: bytes, element: str) -> list[str]:
     """
     from html import unescape
 
-    parts = xml.decode().split(f"<{element}>")[1:]
+    parts = xml.decode(errors="replace").split(f"<{element}>")[1:]
     return [unescape(part.partition("<")[0]) for part in parts]

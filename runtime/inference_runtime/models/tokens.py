@@ -1,17 +1,18 @@
-"""Credentials that a host hands out, and hands out anew before they end."""
+"""Credentials that a host or an authority hands out, and hands out anew before they end."""
 
 from __future__ import annotations
 
 from time import monotonic
 
+from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models.http_client import read
+from inference_runtime.models.store import BUSY_STATUSES, Busy, Request
+from inference_runtime.models.url import encode_query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
-
-    from inference_runtime.models.store import Request
 
 
 class Renewed:
@@ -35,11 +36,24 @@ class Renewed:
 
 
 class NoToken(Exception):
-    """The host gives none; the text says why."""
+    """There is none; the text says why.
+
+    Args:
+        reason: why.
+        passes: whether another try may have one.
+    """
+
+    def __init__(self, reason: str, *, passes: bool) -> None:
+        super().__init__(reason)
+        self._passes = passes
+
+    def failure(self, text: str) -> Exception:
+        """What to raise with ``text``."""
+        return Busy(text) if self._passes else ModelNotLoaded(text)
 
 
 def access_token(request: Request, timeout: float) -> str:
-    """The token in an answer of OAuth 2.0's form, as metadata servers give it.
+    """The token in an answer of OAuth 2.0's form, as metadata servers and authorities give it.
 
     Raises:
         NoToken: the answer has none, or there is no answer.
@@ -48,8 +62,32 @@ def access_token(request: Request, timeout: float) -> str:
 
     try:
         status, body = read(request, timeout)
+    except OSError as error:
+        raise NoToken(str(error), passes=True) from error
+    try:
         return str(loads(body)["access_token"])
     except (ValueError, LookupError, TypeError):
-        raise NoToken(f"it answers {status}") from None
+        raise NoToken(f"it answers {status}", passes=status in BUSY_STATUSES) from None
+
+
+def form_request(url: str, form: Mapping[str, str]) -> Request:
+    """A ``POST`` of an HTML form, as OAuth 2.0 has it."""
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return Request(url, headers, "POST", encode_query(form).encode())
+
+
+def token_file(path: str, variable: str) -> str:
+    """The content of a file that holds a token.
+
+    Args:
+        path: of the file.
+        variable: that names it, for the message.
+
+    Raises:
+        ModelNotLoaded: it cannot be read.
+    """
+    try:
+        with open(path) as file:
+            return file.read().strip()
     except OSError as error:
-        raise NoToken(str(error)) from error
+        raise ModelNotLoaded(f"{variable} is {path!r}, which cannot be read: {error}") from error

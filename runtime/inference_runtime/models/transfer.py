@@ -12,7 +12,7 @@ from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models import ModelFiles
 from inference_runtime.models.call import Call
 from inference_runtime.models.digest import check_digest
-from inference_runtime.models.fetch import fetch
+from inference_runtime.models.fetch import Failure, fetch
 from inference_runtime.models.files import checked_files
 from inference_runtime.models.memory import check_fits, is_memory
 from inference_runtime.models.onnx_file import external_data
@@ -157,7 +157,12 @@ class Transfer:
         sizes = {name: expected["size"] for name, expected in promise.files.items()}
         self._admit(folder, sizes[promise.file], sum(sizes.values()) - sizes[promise.file])
         # Their sizes are known: all are asked for at once, without a look at each before.
-        landing = [Call(partial(self._land_expected, *item, folder)) for item in sizes.items()]
+        failure = Failure()
+        landing = [
+            Call(partial(self._land_expected, *item, folder, failure)) for item in sizes.items()
+        ]
+        for call in landing:
+            call.wait()  # for all: nobody may write to a folder that a failure removes
         try:
             parts = [call.result() for call in landing]
         except (NotThere, Changed) as error:
@@ -201,17 +206,22 @@ class Transfer:
         self._cache.make_room(folder, embedded + external, self._uri)
 
     def _land(
-        self, file: RemoteFile, folder: str, location: str, digest: _Hash | None = None
+        self,
+        file: RemoteFile,
+        folder: str,
+        location: str,
+        digest: _Hash | None = None,
+        failure: Failure | None = None,
     ) -> Part:
         path = os.path.join(folder, location)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        part = fetch(self._reader, file, path, self._settings.fetch_connections, digest)
+        part = fetch(self._reader, file, path, self._settings.fetch_connections, digest, failure)
         self.fetched += file.size
         return part
 
-    def _land_expected(self, location: str, size: int, folder: str) -> Part:
+    def _land_expected(self, location: str, size: int, folder: str, failure: Failure) -> Part:
         name = posixpath.join(self._folder_name, location)
-        return self._land(self._reader.expect(name, size), folder, location)
+        return self._land(self._reader.expect(name, size), folder, location, failure=failure)
 
     def _has_own_file(self, folder: str) -> bool:
         return os.path.isfile(os.path.join(folder, self._file_name))

@@ -8,10 +8,11 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
 from rich.table import Table
 
 from inference_runtime.engine.options import DEFAULT_OPTIONS
-from inference_runtime.manifest import MANIFEST_FILE, Mismatch, check_files
+from inference_runtime.manifest import MANIFEST_FILE, Mismatch, check_files, read_promise
 from inference_runtime.optimize import model_file, units
 from inference_runtime.optimize import samples as sample_files
 from inference_runtime.optimize.measure import Effort, Subject, measure
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from inference_runtime.optimize.arrays import Array
     from inference_runtime.optimize.measure import Outcome
     from inference_runtime.signature import Signature, TensorSpec
 
@@ -43,6 +45,8 @@ class Inspection:
         metadata: the file's properties, class labels among them.
         outcome: of loading it and running it once on made-up input, in a process of its own.
         manifest: what is wrong with the manifest beside it; empty if nothing; ``None`` without one.
+        serves: the file that serves here, and why the original where it does; empty without a
+            manifest that is whole.
     """
 
     path: str
@@ -56,6 +60,7 @@ class Inspection:
     metadata: dict[str, str]
     outcome: Outcome
     manifest: str | None
+    serves: str
 
 
 def inspect_model(path: str) -> Inspection:
@@ -71,7 +76,8 @@ def inspect_model(path: str) -> Inspection:
     """
     model = model_file.read(path, weights=False)
     signature = model_file.signature(model)
-    folder = os.path.dirname(path)
+    folder, name = os.path.split(path)
+    problem = _manifest_problem(folder)
     return Inspection(
         path=path,
         signature=signature,
@@ -83,14 +89,15 @@ def inspect_model(path: str) -> Inspection:
         operators=Counter(_operator(node.domain, node.op_type) for node in model.graph.node),
         metadata=model_file.metadata(model),
         outcome=_run_once(path, signature),
-        manifest=_manifest_problem(folder),
+        manifest=problem,
+        serves=_serves(folder, name) if problem == "" else "",
     )
 
 
 def example_requests(signature: Signature) -> dict[str, dict[str, Any]]:
     """A request of one row in each form that the runtime reads, by the form's name."""
     request = sample_files.made_up(signature).requests[0]
-    lists = {name: array.tolist() for name, array in request.items()}
+    lists = {name: _list(array) for name, array in request.items()}
     if len(lists) == 1:
         (rows,) = lists.values()
         batched = sample_files.takes_batches(signature)
@@ -102,7 +109,7 @@ def example_requests(signature: Signature) -> dict[str, dict[str, Any]]:
             "name": name,
             "shape": list(array.shape),
             "datatype": signature.inputs[name].datatype.name,
-            "data": array.ravel().tolist(),
+            "data": _list(array.ravel()),
         }
         for name, array in request.items()
     ]
@@ -119,7 +126,15 @@ def show(inspection: Inspection, console: Console) -> None:
     for form, request in example_requests(signature).items():
         text = _shortened(json.dumps(request))
         console.print(f"A request in the {form}, with made-up values:", style="bold")
-        console.print(text, "\n", soft_wrap=True, markup=False, highlight=False)
+        console.print(f"{text}\n", soft_wrap=True, markup=False, highlight=False)
+
+
+def _list(array: Array) -> list[Any]:
+    """The elements as JSON takes them, with no more digits than their type has."""
+    if array.dtype.kind not in "biuO":
+        short = [float(str(element)) for element in array.ravel()]
+        array = np.array(short, object).reshape(array.shape)
+    return array.tolist()  # type: ignore[no-any-return]
 
 
 def _run_once(path: str, signature: Signature) -> Outcome:
@@ -142,6 +157,17 @@ def _manifest_problem(folder: str) -> str | None:
     except Mismatch as mismatch:
         return str(mismatch)
     return ""
+
+
+def _serves(folder: str, name: str) -> str:
+    """What ``manifest.served`` does here with a manifest whose files are all right."""
+    with open(os.path.join(folder, MANIFEST_FILE), "rb") as file:
+        text = file.read()
+    try:
+        promise = read_promise(text, name, on_cpu=True)
+    except Mismatch as mismatch:
+        return f"{name}: {mismatch}"
+    return f"{name}: the manifest is of another model" if promise is None else promise.file
 
 
 def _facts(inspection: Inspection) -> Table:
@@ -167,6 +193,8 @@ def _facts(inspection: Inspection) -> Table:
         table.add_row("engine", timing.engine)
     if inspection.manifest is not None:
         table.add_row(MANIFEST_FILE, inspection.manifest or "every file is the one it was made for")
+    if inspection.serves:
+        table.add_row("serves here", inspection.serves)
     return table
 
 

@@ -10,6 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
+from inference_runtime.models.onnx_file import ORT_IDENTIFIER
 from inference_runtime.optimize.errors import NotOptimized
 from inference_runtime.signature import Signature, TensorSpec
 from inference_runtime.tensor import DATATYPES
@@ -52,11 +53,17 @@ def read(path: str, *, weights: bool = True) -> onnx.ModelProto:
     if not os.path.isfile(path):
         raise NotOptimized(f"there is no file {path}; give the path of an .onnx file")
     try:
-        model = onnx.load(path, load_external_data=weights)
+        # By default the format would be guessed from the file's name.
+        model = onnx.load(path, "protobuf", load_external_data=weights)
     except DecodeError:
         model = onnx.ModelProto()
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise NotOptimized(f"the external data of {path} cannot be read: {error}") from error
+        raise NotOptimized(f"{path} or its external data cannot be read: {error}") from error
+    if _is_ort_format(path):
+        raise NotOptimized(
+            f"{path} is in onnxruntime's own format, which says less: give the ONNX file that it"
+            " was made from"
+        )
     # Protobuf accepts many a byte string, the empty one included; a model has at least these.
     if not (model.ir_version and model.opset_import and model.graph.output):
         raise NotOptimized(
@@ -157,6 +164,11 @@ def signature(model: onnx.ModelProto) -> Signature:
 def metadata(model: onnx.ModelProto) -> dict[str, str]:
     """The model's metadata properties."""
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _is_ort_format(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(8)[4:] == ORT_IDENTIFIER
 
 
 def _paths(path: str) -> list[str]:

@@ -109,7 +109,7 @@ def optimize(task: Task, progress: Progress | None = None) -> Result:
 
     Raises:
         NotOptimized: the model or the samples cannot be read, the model does not run, or the
-            folder may not be written.
+            folder cannot be written.
 
     Example:
         >>> task = Task("digits.onnx", "build/digits", samples="samples.json")
@@ -120,26 +120,36 @@ def optimize(task: Task, progress: Progress | None = None) -> Result:
     publication.check_target(task.output, task.model)
     # Beside the output, where there is room for models, and from where it can be renamed.
     parent = os.path.dirname(os.path.abspath(task.output))
-    os.makedirs(parent, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".optimizing-", dir=parent) as folder:
-        progress.step("Reading the model")
-        path = source.to_onnx(task.model, task.samples, folder, task.opset, task.axes)
-        signature = model_file.signature(model_file.read(path, weights=False))
-        samples = (
-            sample_files.read(task.samples, signature)
-            if task.samples
-            else sample_files.made_up(signature)
-        )
-        original = _original(path, folder)
-        made, skipped = _make(task, original.path, samples, folder, progress)
-        candidates = [original, *made]
-        reference = _measure(candidates, samples, task, folder, progress)
-        chosen = choose(candidates, task.calls)
-        variants = _variants(chosen, folder)
-        served = _tune(variants, reference, samples, task, folder, progress)
-        result = Result(task, samples, candidates, skipped, chosen, variants, served)
-        progress.step(f"Writing {task.output}")
-        publication.publish(result, original.path, _new_folder(folder, "output"))
+    try:
+        os.makedirs(parent, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".optimizing-", dir=parent) as folder:
+            return _optimize(task, folder, progress)
+    except OSError as error:
+        raise NotOptimized(
+            f"{task.output} cannot be written: {error}; give another --output"
+        ) from error
+
+
+def _optimize(task: Task, folder: str, progress: Progress) -> Result:
+    """Everything in ``folder``, and then the rename to the output."""
+    progress.step("Reading the model")
+    path = source.to_onnx(task.model, task.samples, folder, task.opset, task.axes)
+    signature = model_file.signature(model_file.read(path, weights=False))
+    samples = (
+        sample_files.read(task.samples, signature)
+        if task.samples
+        else sample_files.made_up(signature)
+    )
+    original = _original(path, folder)
+    made, skipped = _make(task, original.path, samples, folder, progress)
+    candidates = [original, *made]
+    reference = _measure(candidates, samples, task, folder, progress)
+    chosen = choose(candidates, task.calls)
+    variants = _variants(chosen, folder)
+    served = _tune(variants, reference, samples, task, folder, progress)
+    result = Result(task, samples, candidates, skipped, chosen, variants, served)
+    progress.step(f"Writing {task.output}")
+    publication.publish(result, original.path, _new_folder(folder, "output"))
     return result
 
 

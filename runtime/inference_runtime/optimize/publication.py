@@ -72,11 +72,12 @@ def _replace(folder: str, output: str) -> None:
         os.rename(folder, output)
         return
     before = folder + "-before"  # in the temporary folder, which goes away as a whole
-    os.rename(output, before)
     try:
+        os.rename(output, before)
         os.rename(folder, output)
     except BaseException:
-        os.rename(before, output)
+        if not os.path.lexists(output):
+            os.rename(before, output)
         raise
 
 

@@ -24,11 +24,15 @@ class Request:
         path: with the query.
         headers: lower-case names.
         start: of the range that was asked for; 0 without one.
+        body: what was sent.
     """
 
-    def __init__(self, method: str, path: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> None:
         self.method = method
         self.path = path
+        self.body = body
         self.headers = {name.lower(): value for name, value in headers.items()}
         first = self.headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0]
         self.start = int(first)
@@ -133,7 +137,7 @@ class ObjectServer:
             def do_GET(self) -> None:
                 outer._answer(self)
 
-            do_PUT = do_GET  # noqa: N815
+            do_PUT = do_POST = do_GET  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -141,18 +145,19 @@ class ObjectServer:
         return Handler
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        request = Request(handler.command, handler.path, handler.headers)
+        body = handler.rfile.read(int(handler.headers.get("content-length", 0)))
+        request = Request(handler.command, handler.path, handler.headers, body)
         with self.lock:
             self.requests.append(request)
             fault = self.fault(request) or Fault()
         time.sleep(fault.delay)
-        status, headers, body = self._reply(request, fault)
+        status, headers, content = self._reply(request, fault)
         headers |= fault.headers
         handler.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
             handler.send_header(name, value)
         handler.end_headers()
-        _send_body(handler, body, fault)
+        _send_body(handler, content, fault)
 
     def _reply(self, request: Request, fault: Fault) -> tuple[int, dict[str, str], bytes]:
         if fault.status:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models.aws_credentials import find_credentials, find_region
 from inference_runtime.settings import PLATFORM_VARIABLES
 
-from tests.runtime.models.object_server import ObjectServer, Request
+from tests.runtime.models.conftest import Fetch
+from tests.runtime.models.object_server import Fault, ObjectServer, Request
+from tests.runtime.models.samples import padded
 
 OF_ROLE = json.dumps({"AccessKeyId": "role", "SecretAccessKey": "s", "Token": "t"}).encode()
+OF_STS = b"""<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>
+<AccessKeyId>sts</AccessKeyId><SecretAccessKey>s/+</SecretAccessKey><SessionToken>t==</SessionToken>
+</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"""
 KEYS = {"AWS_ACCESS_KEY_ID": "env", "AWS_SECRET_ACCESS_KEY": "s"}
 
 
@@ -45,11 +52,70 @@ def test_the_environment_comes_first(home: Path) -> None:
     assert found(AWS_SESSION_TOKEN="t", **KEYS) == ("env", "s", "t")
 
 
+@pytest.fixture
+def web_identity(server: ObjectServer, tmp_path: Path) -> dict[str, str]:
+    """What EKS sets, with a server in place of AWS STS."""
+    (tmp_path / "token").write_text("a.b.c\n")
+    server.answer = lambda request: OF_STS if request.method == "POST" else None
+    return {
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"), "AWS_ROLE_ARN": "arn:aws:iam::1:r",
+        "AWS_ENDPOINT_URL_STS": server.url,
+    }  # fmt: skip
+
+
+def test_then_the_role_of_a_web_identity_without_an_sdk(
+    server: ObjectServer, home: Path, web_identity: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "botocore.session", None)
+    assert found(HOME=str(home), **web_identity) == ("sts", "s/+", "t==")
+    found(AWS_ROLE_SESSION_NAME="mine", **web_identity)
+    first, second = (dict(parse_qsl(request.body.decode())) for request in server.requests)
+    assert first == {
+        "Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15",
+        "RoleArn": "arn:aws:iam::1:r", "RoleSessionName": "inference-runtime",
+        "WebIdentityToken": "a.b.c",
+    }  # fmt: skip
+    assert second["RoleSessionName"] == "mine"
+    assert {request.path for request in server.requests} == {"/"}, "the token is in no URL"
+
+
+def test_what_sts_refuses_is_told_and_a_moment_s_failure_is_tried_again(
+    server: ObjectServer, web_identity: dict[str, str], fetch: Fetch, small_ranges: int
+) -> None:
+    faults = [Fault(status=503), Fault(cut=3), None]
+    server.fault = lambda request: faults.pop(0) if request.method == "POST" else None
+    server.objects["b/m.onnx"] = padded(1000)
+    without_keys = dict.fromkeys(KEYS, "")
+    fetch(**without_keys, **web_identity)
+    assert faults == []
+
+    refusal = b"<Error><Code>AccessDenied</Code><Message>Not authorized</Message></Error>"
+    server.fault = lambda request: Fault(status=403, body=refusal)
+    with pytest.raises(
+        ModelNotLoaded, match=r"had from http://\S+: it answers 403: Not authorized"
+    ):
+        fetch(**without_keys, **web_identity)
+
+
+def test_a_token_file_that_is_not_there_is_told(web_identity: dict[str, str]) -> None:
+    Path(web_identity["AWS_WEB_IDENTITY_TOKEN_FILE"]).unlink()
+    with pytest.raises(ModelNotLoaded, match=r"AWS_WEB_IDENTITY_TOKEN_FILE is .* cannot be read"):
+        found(**web_identity)
+
+
 def test_then_the_shared_files(home: Path) -> None:
     assert found(HOME=str(home)) == ("shared", "a%b", "")
     assert found(HOME=str(home), AWS_PROFILE="other") == ("o", "s", "t")
     file = str(home / ".aws" / "credentials")
     assert found(AWS_SHARED_CREDENTIALS_FILE=file) == ("shared", "a%b", "")
+
+
+def test_without_a_home_none_is_looked_for_in_the_working_directory(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    with pytest.raises(ModelNotLoaded, match="there are no AWS credentials"):
+        found(HOME="")
 
 
 def test_the_region_is_the_environments_or_the_profiles(home: Path) -> None:

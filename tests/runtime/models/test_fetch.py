@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from inference_runtime.errors import ModelNotLoaded
+from inference_runtime.models import memory
 from inference_runtime.models.reader import ATTEMPTS
 
 from tests.runtime.models.conftest import Fetch, cached_files
@@ -49,6 +50,16 @@ def test_ranges_make_the_same_file(
     assert files.size == len(model)
     assert server.fetched_bytes(NAME) == len(model)
     assert cached_files(cache) == ["m.onnx"]
+
+
+def test_each_later_range_is_asked_for_of_the_same_content(
+    model: bytes, fetch: Fetch, server: ObjectServer
+) -> None:
+    fetch()
+    first, *later = server.requests_for(NAME)
+    etag = f'"{sha256(model).hexdigest()[:16]}"'
+    assert "if-match" not in first.headers
+    assert [request.headers.get("if-match") for request in later] == [etag] * 9
 
 
 def test_an_unchanged_object_is_asked_for_and_not_fetched_again(
@@ -149,8 +160,11 @@ def test_an_object_without_ranges_starts_over(
     model: bytes, fetch: Fetch, server: ObjectServer
 ) -> None:
     faults = [Fault(whole=True, cut=90_000)]
-    server.fault = lambda _: faults.pop() if faults else Fault(whole=True)
+    server.fault = lambda request: (
+        faults.pop() if faults and request.path == f"/{NAME}" else Fault(whole=True)
+    )
     assert content(fetch().path) == model
+    assert len(server.requests_for(NAME)) == 2
 
 
 # What does not pass
@@ -193,6 +207,20 @@ def test_a_fault_that_lasts_names_the_uri_and_leaves_nothing(
     said = refused(fetch, cache, INFERENCE_FETCH_TIMEOUT_SECONDS="0.2")
     assert message in said
     assert URI in said
+
+
+@pytest.mark.parametrize("verified", [False, True], ids=["by etag", "verified"])
+def test_a_model_larger_than_memory_is_refused_before_it_is_fetched(
+    model: bytes, fetch: Fetch, server: ObjectServer, cache: Path, small_ranges: int,
+    monkeypatch: pytest.MonkeyPatch, verified: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(memory, "_limit", lambda _: (1 << 20, "the function's memory"))
+    monkeypatch.setattr(memory, "_anonymous_bytes", lambda: 300_000)
+    given = {"MODEL_SHA256": sha256(model).hexdigest()} if verified else {}
+    message = refused(fetch, cache, **given)
+    assert f"{URI} needs about 1 MiB of memory" in message
+    assert "1 MiB is the function's memory" in message
+    assert [request.start for request in server.requests_for(NAME)] == [0]
 
 
 def test_nobody_listens(server: ObjectServer, fetch: Fetch, cache: Path, small_ranges: int) -> None:

@@ -121,10 +121,12 @@ def test_a_part_of_an_object_that_changed_is_not_resumed(
     assert cached_files(cache) == ["m.onnx"], "the part is removed"
 
 
-@pytest.mark.parametrize("count", range(4))
+@pytest.mark.parametrize(
+    ("function", "count"), [("rename", 0), ("rename", 1), ("rename", 2), ("link", 0)]
+)
 @pytest.mark.parametrize("verified", [False, True], ids=["by etag", "verified"])
 def test_a_kill_between_the_files_of_a_model(
-    server: ObjectServer, cache: Path, fetch: Fetch, count: int, verified: bool
+    server: ObjectServer, cache: Path, fetch: Fetch, function: str, count: int, verified: bool
 ) -> None:
     server.objects = {
         NAME: with_data("w0", "w1").SerializeToString(), "b/w0": weights(0), "b/w1": weights(1),
@@ -133,8 +135,8 @@ def test_a_kill_between_the_files_of_a_model(
     lines = [f"{sha256(server.objects[key]).hexdigest()}  {name}\n" for name, key in names.items()]
     digest = sha256("".join(lines).encode()).hexdigest()
     given = {"MODEL_SHA256": digest} if verified else {}
-    killed = run(server, cache, "os", "rename", str(count), **given)
-    assert killed < 0 or count == 3
+    killed = run(server, cache, "os", function, str(count), **given)
+    assert killed < 0 or (verified and function == "link"), "only a digest needs no link"
     folder = Path(fetch(**given).path).parent
     for name in ("w0", "w1"):
         assert (folder / name).read_bytes() == server.objects[f"b/{name}"]
@@ -143,8 +145,10 @@ def test_a_kill_between_the_files_of_a_model(
 # In an eviction
 
 
+# Of two entries, the ONNX file alone and with its data: each file, each folder, each lock.
 @pytest.mark.parametrize(
-    ("function", "count"), [("unlink", 0), ("unlink", 1), ("rmdir", 0), ("unlink", 2)]
+    ("function", "count"),
+    [*[("unlink", count) for count in range(6)], ("rmdir", 0), ("rmdir", 1)],
 )
 def test_a_kill_in_an_eviction_leaves_entries_that_are_whole_or_made_anew(
     server: ObjectServer, cache: Path, function: str, count: int

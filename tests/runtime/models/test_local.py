@@ -30,6 +30,13 @@ def test_an_absolute_path_is_itself(model_file: Path) -> None:
     assert find_file(f"file://{model_file}") == str(model_file)
 
 
+def test_the_uri_of_a_file_may_be_percent_encoded_and_a_path_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "a b%.onnx"
+    file.touch()
+    assert find_file(file.as_uri()) == str(file)
+    assert find_file(str(file)) == str(file)
+
+
 def test_a_relative_path_is_looked_for_in_the_working_directory_first(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +81,22 @@ def test_missing_external_data_are_named(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(with_data("a/w").SerializeToString())
     with pytest.raises(ModelNotLoaded, match=r"external data in 'a/w', but .*/a/w cannot be read"):
         fetched(tmp_path / "m.onnx")
+
+
+def test_a_digest_of_data_that_are_missing_names_them(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(with_data("w").SerializeToString())
+    with pytest.raises(ModelNotLoaded, match=r"/w cannot be digested \(No such file"):
+        fetched(tmp_path / "m.onnx", MODEL_SHA256="0" * 64)
+
+
+def test_a_version_that_is_gone_since_the_list_was_read_is_told(tmp_path: Path) -> None:
+    model = tmp_path / "m" / "1" / "model.onnx"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(padded(100))
+    (found,) = find_models(Settings.read({"MODEL_URI": str(tmp_path)}))
+    model.unlink()
+    with pytest.raises(ModelNotLoaded, match="No such file"):
+        found.fetch()
 
 
 def test_external_data_outside_the_folder_are_refused(tmp_path: Path) -> None:

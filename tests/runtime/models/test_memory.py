@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from inference_runtime import cgroups
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models import memory
 from inference_runtime.models.memory import check_fits, is_memory
+from onnx import numpy_helper
+
+from tests.runtime.onnx_models import save, scaled
 
 MIB = 1 << 20
 
 
 @pytest.fixture
 def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the container's limit is read."""
-    file = tmp_path / "memory.max"
-    monkeypatch.setattr(memory, "_CGROUP_LIMITS", (str(file),))
+    """Where the container's limit is read; its group has one above."""
+    monkeypatch.setattr(cgroups, "_MOUNT", str(tmp_path))
+    monkeypatch.setattr(cgroups, "_OWN_GROUPS", str(tmp_path / "own"))
     monkeypatch.setattr(memory, "_anonymous_bytes", lambda: 20 * MIB)
-    return file
+    (tmp_path / "own").write_text("0::/pod/app\n")
+    (tmp_path / "pod" / "app").mkdir(parents=True)
+    return tmp_path / "pod" / "app" / "memory.max"
 
 
 @pytest.mark.parametrize(
@@ -54,6 +65,20 @@ def test_the_smallest_limit_counts(cgroup: Path) -> None:
     check_fits("m", 0, 50 * MIB, 128)
 
 
+def test_so_does_that_of_a_group_above_or_of_version_1(cgroup: Path, tmp_path: Path) -> None:
+    cgroup.write_text(f"{100 * MIB}\n")
+    check_fits("m", 0, 50 * MIB, None)
+    (tmp_path / "pod" / "memory.max").write_text(f"{60 * MIB}\n")
+    with pytest.raises(ModelNotLoaded, match="60 MiB is the container's memory limit"):
+        check_fits("m", 0, 50 * MIB, None)
+    (tmp_path / "own").write_text("7:memory:/\n1:name=systemd:/\n")
+    check_fits("m", 0, 50 * MIB, None)
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text(f"{40 * MIB}\n")
+    with pytest.raises(ModelNotLoaded, match="40 MiB is the container's memory limit"):
+        check_fits("m", 0, 50 * MIB, None)
+
+
 def test_a_container_without_a_limit_has_the_machines(cgroup: Path) -> None:
     cgroup.write_text("max\n")
     check_fits("m", 0, 200 * MIB, None)
@@ -86,3 +111,38 @@ def test_a_tmpfs_is_memory_and_so_are_all_files_on_cloud_run_but_an_ephemeral_di
     assert not is_memory(f"{tmp_path}/shmoo", cloud_run=False)
     assert is_memory(f"{tmp_path}/disk", cloud_run=True)
     assert not is_memory(f"{tmp_path}/volume/cache", cloud_run=True)
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A real control group with 150 MiB of memory."""
+    for parent, name in (("memory", "memory.limit_in_bytes"), ("", "memory.max")):
+        group = Path("/sys/fs/cgroup") / parent / f"test-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            if (group / name).exists():
+                (group / name).write_text(str(150 * MIB))
+                yield group
+                return
+        finally:
+            group.rmdir()
+    pytest.skip("no control group of memory can be made here")
+
+
+def test_the_kernel_has_nobody_to_kill(small_group: Path, tmp_path: Path) -> None:
+    model = scaled(1.0)
+    weights = numpy_helper.from_array(np.ones(30 << 20, np.float32), "weights")
+    model.graph.initializer.append(weights)
+    path = save(model, tmp_path / "m.onnx")
+    enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
+    start = "from inference_runtime.serving import start; start()"
+    ended = subprocess.run(
+        ["/bin/sh", "-c", enter, str(small_group), sys.executable, "-c", start],
+        env={"MODEL_URI": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1, f"killed, or not refused: {ended}"
+    assert "m.onnx needs about 180 MiB of memory (120 MiB of ONNX file" in ended.stderr
+    assert "150 MiB is the container's memory limit" in ended.stderr

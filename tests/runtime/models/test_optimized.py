@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,23 @@ def test_where_a_file_is_missing_the_original_is_fetched(
     fetch()
     assert cached_files(cache) == ["m.onnx"]
     assert "s3://b/w does not exist" in capsys.readouterr().out
+
+
+def test_where_a_file_is_missing_the_fetch_of_the_others_ends(
+    server: ObjectServer, document: dict[str, Any], fetch: Fetch, cache: Path, small_ranges: int
+) -> None:
+    big = bytes(20 * small_ranges)
+    server.objects["b/w"] = big
+    document["served"]["files"] |= described(("w", big))
+    put(server, document)
+    del server.objects["b/optimized.onnx"]
+    server.fault = lambda request: Fault(delay=0.05) if request.path == "/b/w" else None
+    fetch(INFERENCE_FETCH_CONNECTIONS="2")
+    asked = len(server.requests_for("b/w"))
+    assert asked < 10
+    time.sleep(0.2)
+    assert len(server.requests_for("b/w")) == asked, "nobody goes on"
+    assert cached_files(cache) == ["m.onnx"]
 
 
 def test_a_resumed_file_is_checked_whole(

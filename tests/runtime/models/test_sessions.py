@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from inference_runtime.dataplane import DataPlane
 from inference_runtime.errors import ModelNotLoaded, NotReady
-from inference_runtime.repository import READY, UNAVAILABLE
+from inference_runtime.repository import READY, RETRY_SECONDS, UNAVAILABLE, Entry
+from inference_runtime.service import InferenceService
 from inference_runtime.serving import start
 from inference_runtime.settings import Settings
 
@@ -119,6 +121,36 @@ def test_a_model_larger_than_the_limit_is_refused_and_evicts_nobody(repository: 
 def test_a_default_model_larger_than_the_limit_does_not_start(repository: Path) -> None:
     with pytest.raises(ModelNotLoaded, match="INFERENCE_MEMORY_CACHE_BYTES"):
         serve(repository, models=0.5)
+
+
+def test_a_load_that_failed_is_tried_again_after_a_while(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane = serve(repository)
+    file = repository / "a" / "1" / "model.onnx"
+    content = file.read_bytes()
+    file.unlink()
+    assert infer(plane, "a/1") == 500
+    file.write_bytes(content)
+    assert infer(plane, "a/1") == 503, "not at every request"
+    now = time.monotonic() + RETRY_SECONDS
+    monkeypatch.setattr("inference_runtime.repository.monotonic", lambda: now)
+    assert infer(plane, "a/1") == 200
+    assert plane.repository.ready
+
+    entry = plane.repository.find("a", "1")
+    entry.unload()
+    assert infer(plane, "a/1") == 503, "what was unloaded stays so"
+
+
+def test_whatever_a_load_raises_the_model_is_unavailable_and_says_why() -> None:
+    def load(_entry: Entry) -> InferenceService:
+        raise PermissionError("not yours")
+
+    entry = Entry("m", "1", load)
+    with pytest.raises(PermissionError):
+        entry.load()
+    assert (entry.state, entry.reason) == (UNAVAILABLE, "not yours")
 
 
 def test_an_unloaded_model_stays_unloaded(repository: Path) -> None:

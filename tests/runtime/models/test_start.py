@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models import http_client
+from inference_runtime.models.http_client import Untrusted
+from inference_runtime.models.https import HttpsStore
+from inference_runtime.models.reader import ATTEMPTS, Reader
 
 from tests.runtime.models.conftest import AWS_KEYS, Fetch
 from tests.runtime.models.object_server import ObjectServer
@@ -100,6 +103,16 @@ def test_a_trusted_server_is_read_over_tls(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     files = fetch(f"https://localhost:{tls_server.port}/m.onnx")
     assert Path(files.path).read_bytes() == tls_server.objects["m.onnx"]
+
+
+def test_a_server_that_is_not_trusted_is_refused_at_the_last_try_too() -> None:
+    outcomes = [OSError("gone")] * (ATTEMPTS - 1) + [Untrusted("expired")]
+
+    def attempt() -> None:
+        raise outcomes.pop(0)
+
+    with pytest.raises(ModelNotLoaded, match="its server is not trusted: expired"):
+        Reader(HttpsStore("https://h/m"), 1).retried("m", attempt, lambda _seconds: None)
 
 
 def test_a_server_that_is_not_trusted_is_refused_at_once(

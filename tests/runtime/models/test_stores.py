@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 from cdk_inference.local import running
 from inference_runtime.errors import ModelNotLoaded
-from inference_runtime.models import FoundModel, find_models
+from inference_runtime.models import FoundModel, find_models, gcs, https
 from inference_runtime.models.azure import AzureStore
 from inference_runtime.models.gcs import GcsStore
 from inference_runtime.models.remote import open_store
@@ -95,9 +97,9 @@ def test_s3_keys_are_encoded_and_the_token_goes_along() -> None:
 
 def test_a_bucket_in_another_region_is_found_there() -> None:
     store = S3Store("bkt", "", platform())
-    assert store.follow("k", 301, {"x-amz-bucket-region": "ap-south-1"})
+    assert store.follow("k", "", 301, {"x-amz-bucket-region": "ap-south-1"})
     assert store.request("k", {}).url == "https://bkt.s3.ap-south-1.amazonaws.com/k"
-    assert not store.follow("k", 403, {"x-amz-bucket-region": "ap-south-1"})
+    assert not store.follow("k", "", 403, {"x-amz-bucket-region": "ap-south-1"})
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +151,17 @@ def test_the_emulators_instance_role_signs(emulator: str, cache: Path) -> None:
         "MODEL_URI": "s3://models/m.onnx", "AWS_ENDPOINT_URL": emulator,
         "AWS_EC2_METADATA_SERVICE_ENDPOINT": emulator, "INFERENCE_CACHE_DIR": str(cache),
         "HOME": "/nowhere",
+    }  # fmt: skip
+    (model,) = find_models(Settings.read(environ))
+    assert Path(model.fetch().path).read_bytes() == MODEL
+
+
+def test_a_web_identity_s_role_signs(emulator: str, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a.b.c")
+    environ = {
+        "MODEL_URI": "s3://models/m.onnx", "AWS_ENDPOINT_URL": emulator,
+        "AWS_ROLE_ARN": "arn:aws:iam::000000000000:role/pod", "HOME": "/nowhere",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"), "INFERENCE_CACHE_DIR": str(cache),
     }  # fmt: skip
     (model,) = find_models(Settings.read(environ))
     assert Path(model.fetch().path).read_bytes() == MODEL
@@ -210,11 +223,72 @@ def test_gcs_from_an_emulator(server: ObjectServer, cache: Path) -> None:
     assert all("authorization" not in request.headers for request in server.requests)
 
 
-def test_a_google_credentials_file_takes_google_auth(monkeypatch: pytest.MonkeyPatch) -> None:
+USER = {
+    "type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "HOME"])
+def test_gcs_with_a_user_s_credentials_without_an_sdk(
+    server: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(gcs, "_TOKENS", f"{server.url}/token")
     monkeypatch.setitem(sys.modules, "google.auth", None)
-    store = GcsStore("b", "", platform(GOOGLE_APPLICATION_CREDENTIALS="/key.json"))
-    with pytest.raises(ModelNotLoaded, match="takes the packages google-auth and requests"):
+    file = tmp_path / ".config" / "gcloud" / "application_default_credentials.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(USER))
+    named = {
+        "GOOGLE_APPLICATION_CREDENTIALS": file, "CLOUDSDK_CONFIG": file.parent, "HOME": tmp_path,
+    }  # fmt: skip
+    store = GcsStore("b", "", platform(**{place: str(named[place])}))
+    server.answer = lambda _: b'{"access_token": "secret"}'
+    assert store.request("m", {}).headers["authorization"] == "Bearer secret"
+    (asked,) = server.requests
+    assert dict(parse_qsl(asked.body.decode())) == {
+        "client_id": "c", "client_secret": "s", "refresh_token": "r", "grant_type": "refresh_token",
+    }  # fmt: skip
+    server.fault = lambda _: Fault(status=400, body=b'{"error": "invalid_grant"}')
+    store = GcsStore("b", "", platform(**{place: str(named[place])}))
+    with pytest.raises(ModelNotLoaded, match=r"it answers 400\): sign in again") as raised:
         store.request("m", {})
+    assert str(file) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"type": "service_account"}', "takes the packages google-auth and requests"),
+        ('{"type": "authorized_user"}', "holds no Google Cloud credentials: KeyError"),
+        ("{}", "holds no Google Cloud credentials"),
+        ("-----BEGIN", "holds no Google Cloud credentials"),
+        (None, "which cannot be read"),
+    ],
+)
+def test_a_google_credentials_file_of_another_kind_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, message: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "google.auth", None)
+    file = tmp_path / "key.json"
+    if content is not None:
+        file.write_text(content)
+    store = GcsStore("b", "", platform(GOOGLE_APPLICATION_CREDENTIALS=str(file)))
+    with pytest.raises(ModelNotLoaded, match=message):
+        store.request("m", {})
+
+
+def test_a_metadata_server_that_is_busy_is_asked_again(
+    server: ObjectServer, cache: Path, monkeypatch: pytest.MonkeyPatch, small_ranges: int
+) -> None:
+    server.objects["storage/v1/b/bkt/o/m.onnx"] = MODEL
+    monkeypatch.setattr(gcs, "_API", server.url)
+    busy = [Fault(status=503), Fault(status=429)]
+    server.fault = lambda r: busy.pop() if "computeMetadata" in r.path and busy else None
+    server.answer = lambda r: b'{"access_token": "s"}' if "computeMetadata" in r.path else None
+    host = server.url.removeprefix("http://")
+    environ = {"GCE_METADATA_HOST": host, "INFERENCE_CACHE_DIR": str(cache)}
+    (model,) = find_models(settings("gs://bkt/m.onnx", **environ))
+    assert Path(model.fetch().path).read_bytes() == MODEL
+    assert not busy
 
 
 # Azure Blob Storage
@@ -266,6 +340,34 @@ def test_azure_with_a_managed_identity(
     assert (asked.path, asked.headers[header[0]]) == (path, header[1])
 
 
+@pytest.mark.parametrize("kind", ["secret", "federated"])
+def test_azure_with_an_application(server: ObjectServer, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "token").write_text("a.b.c\n")
+    given, sent = {
+        "secret": ({"AZURE_CLIENT_SECRET": "s+/"}, {"client_secret": "s+/"}),
+        "federated": (
+            {"AZURE_FEDERATED_TOKEN_FILE": str(tmp_path / "token")},
+            {
+                "client_assertion": "a.b.c",
+                "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            },
+        ),
+    }[kind]
+    server.answer = lambda _: b'{"access_token": "secret"}'
+    of_application = platform(
+        AZURE_TENANT_ID="t", AZURE_CLIENT_ID="c", AZURE_AUTHORITY_HOST=f"{server.url}/",
+        IDENTITY_ENDPOINT="http://127.0.0.1:9/", **given,
+    )  # fmt: skip
+    request = AzureStore("acc", "c", "f/", "", of_application).request("m", {})
+    assert request.headers["authorization"] == "Bearer secret"
+    (asked,) = server.requests
+    assert (asked.method, asked.path) == ("POST", "/t/oauth2/v2.0/token")
+    assert dict(parse_qsl(asked.body.decode())) == {
+        "client_id": "c", "grant_type": "client_credentials",
+        "scope": "https://storage.azure.com/.default", **sent,
+    }  # fmt: skip
+
+
 def test_azure_without_an_identity_says_what_to_do(server: ObjectServer) -> None:
     store = AzureStore("a", "c", "", "", platform(IDENTITY_ENDPOINT=server.url))
     with pytest.raises(ModelNotLoaded, match="Turn on a managed identity"):
@@ -305,6 +407,37 @@ def test_redirects_are_followed(server: ObjectServer, cache: Path, small_ranges:
     (model,) = find_models(settings(f"{server.url}/m.onnx", INFERENCE_CACHE_DIR=str(cache)))
     assert Path(model.fetch().path).read_bytes() == content
     assert [request.path for request in server.requests].count("/m.onnx") == 1
+
+
+def test_a_redirect_whose_target_has_run_out_is_followed_anew(
+    server: ObjectServer, cache: Path, small_ranges: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(https, "_FRESH_SECONDS", 0)
+    server.objects["signed"] = content = padded(12 * small_ranges)
+    signatures = count()
+    asked: Counter[str] = Counter()
+
+    def rule(request: Request) -> Fault | None:
+        if request.path == "/m.onnx":
+            return Fault(status=302, headers={"Location": f"/signed?n={next(signatures)}"})
+        asked[request.path] += 1
+        return Fault(status=403) if asked[request.path] > 4 else None
+
+    server.fault = rule
+    environ = {"INFERENCE_CACHE_DIR": str(cache), "INFERENCE_FETCH_CONNECTIONS": "2"}
+    (model,) = find_models(settings(f"{server.url}/m.onnx", **environ))
+    assert Path(model.fetch().path).read_bytes() == content
+    assert next(signatures) >= 3
+
+
+def test_a_redirect_whose_target_refuses_at_once_is_refused(
+    server: ObjectServer, cache: Path
+) -> None:
+    server.fault = lambda request: (
+        Fault(status=403) if request.path == "/x" else Fault(status=302, headers={"Location": "/x"})
+    )
+    message = refused(f"{server.url}/m.onnx", INFERENCE_CACHE_DIR=str(cache))
+    assert "/m.onnx is refused (403 Forbidden)" in message
 
 
 def test_a_redirect_loop_ends(server: ObjectServer, cache: Path) -> None:

@@ -64,6 +64,14 @@ def test_every_recipe_has_a_maker() -> None:
     assert list(MAKERS) == list(RECIPES)
 
 
+@pytest.mark.parametrize("recipe", ["int8-dynamic", "int8-static"])
+def test_8_bit_weights_use_7_of_their_bits(recipe: str, tmp_path: Path) -> None:
+    made = model_file.read(Bench("dense", tmp_path).make(recipe))
+    weights = [t for t in made.graph.initializer if t.data_type == onnx.TensorProto.INT8 and t.dims]
+    largest = [int(np.abs(numpy_helper.to_array(t).astype(int)).max()) for t in weights]
+    assert max(largest) == 64, "more would saturate on x86 without VNNI"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_recipe_makes_answers_like_the_original(kind: str, tmp_path: Path) -> None:
     bench = Bench(kind, tmp_path)

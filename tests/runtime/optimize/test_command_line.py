@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from inference_runtime import manifest
 from inference_runtime.cli.main import main
 from inference_runtime.loading import Loader
 from inference_runtime.messages import Request
+from inference_runtime.optimize import units
+from inference_runtime.optimize.candidates.onnxruntime_tools import to_ort_format
 from inference_runtime.optimize.recipes import RECIPES
 from inference_runtime.serving import start
 from inference_runtime.settings import Settings
@@ -89,10 +92,18 @@ def test_the_manifest_says_what_was_made_measured_and_chosen(demo: Path) -> None
     }
 
 
-def test_the_picture_is_one_with_every_candidate(demo: Path) -> None:
-    text = " ".join(ElementTree.parse(demo / "report.svg").getroot().itertext())
+def texts(picture: Path) -> list[str]:
+    return [text for text in ElementTree.parse(picture).getroot().itertext() if text.strip()]
+
+
+def test_the_picture_shows_every_candidate_s_figures(demo: Path) -> None:
+    shown = texts(demo / "report.svg")
     for candidate in document(demo)["candidates"]:
-        assert candidate["name"] in text
+        assert candidate["name"] in shown
+        assert units.size(candidate["size_bytes"]) in shown
+        assert units.size(candidate["peak_bytes"]) in shown
+        assert units.share(candidate["max_error"]) in shown
+    assert "–" not in shown, "all was measured"
 
 
 def test_the_tables_show_every_candidate_and_why_others_are_left_out(
@@ -131,6 +142,7 @@ def test_without_samples_only_what_keeps_answers_is_tried(
     for name in lossy:
         assert "needs --samples" in written["skipped"][name]
     assert written["how"]["samples"] == 0
+    assert "largest error" not in texts(tmp_path / "out" / "report.svg")
     assert "Give --samples of real input" in capsys.readouterr().out
 
 
@@ -154,11 +166,33 @@ def test_a_second_run_replaces_the_first(tmp_path: Path, digits: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_an_interrupt_while_it_is_replaced_keeps_the_first(
+    tmp_path: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, rename, interrupts = str(tmp_path / "out"), os.rename, [KeyboardInterrupt()]
+    arguments = (digits / "digits.onnx", "-o", output, "--candidates", "slim")
+    assert optimize(*arguments) == 0
+    first = document(Path(output))
+
+    def interrupted(source: str, target: str) -> None:
+        rename(source, target)
+        if source == output and interrupts:
+            raise interrupts.pop()
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    assert optimize(*arguments) == 130
+    assert document(Path(output)) == first
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["absent.onnx"], "there is no file absent.onnx"),
         (["broken.onnx"], "is no ONNX model, or was cut short (4 bytes)"),
+        (["far.json"], "far.json is no ONNX model"),
+        (["lookup.ort"], "lookup.ort is in onnxruntime's own format"),
+        (["lookup.onnx", "-o", "lookup.onnx/out"], "lookup.onnx/out cannot be written"),
         (["lookup.onnx", "--samples", "absent.npz"], "no such file"),
         (["lookup.onnx", "--samples", "far.json"], "the model itself cannot run"),
         (["lookup.onnx", "-o", "taken"], "taken exists and was not written by `optimize`"),
@@ -175,6 +209,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence_and_leaves_nothing(
     monkeypatch.chdir(tmp_path)
     save(lookup(), tmp_path / "lookup.onnx")
     Path("broken.onnx").write_bytes(b"\x08\x09\x12\x00")
+    to_ort_format("lookup.onnx", "lookup.ort")
     Path("far.json").write_text(json.dumps({"features": [0, 99]}))
     Path("taken").mkdir()
     Path("taken/important.txt").write_text("keep")
@@ -197,8 +232,10 @@ def test_what_cannot_be_done_is_said_in_a_sentence_and_leaves_nothing(
 def test_wrong_options_are_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     for option, value, message in (
         ("--candidates", "int3", "'int3' is none of slim, graph"),
-        ("--max-error", "2", "2 is not from 0 to 1"),
-        ("--rounds", "0", "0 is not a whole number from 1"),
+        ("--max-error", "2", "2 is no number from 0 to 1"),
+        ("--min-agreement", "most", "most is no number from 0 to 1"),
+        ("--rounds", "0", "0 is no whole number from 1"),
+        ("--runs", "many", "many is no whole number from 1"),
         ("--dynamic-axes", "batch", "not of the form input=axis,axis"),
     ):
         with pytest.raises(SystemExit):

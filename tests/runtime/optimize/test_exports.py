@@ -19,8 +19,10 @@ needs_torch = pytest.mark.skipif(
 )
 
 SKLEARN = """
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -29,6 +31,10 @@ names = ["setosa", "versicolor", "virginica"]
 classifier = make_pipeline(StandardScaler(), LogisticRegression())
 classifier.fit(rows, [names[label] for label in labels])
 unfitted = LogisticRegression()
+clusters = KMeans(3, n_init=1).fit(rows)
+pairs = [[label, label > 0] for label in labels]
+several = MultiOutputClassifier(LogisticRegression(max_iter=1000)).fit(rows, pairs)
+scaler = StandardScaler().fit(rows)
 
 def regression():
     return LinearRegression().fit(rows[:, :3], rows[:, 3])
@@ -50,6 +56,14 @@ net = torch.nn.Sequential(
 class Pair(torch.nn.Module):
     def forward(self, a, b):
         return a + b, a * b
+
+class BrokenForLarge(torch.nn.Module):
+    def forward(self, x):
+        return torch.where(x > 2, x * torch.rand(1), x)
+
+class Nested(torch.nn.Module):
+    def forward(self, x):
+        return {"sum": x + 1, "rest": (x * 2, None, [x * 3])}
 
 class Broken(torch.nn.Module):
     def forward(self, x):
@@ -102,6 +116,11 @@ def test_an_attribute_and_a_function_are_exported_too(reference: str) -> None:
     assert {opset.domain: opset.version for opset in model.opset_import}[""] <= 17
 
 
+@pytest.mark.parametrize("name", ["clusters", "several", "scaler"])
+def test_estimators_of_every_kind_are_checked_in_the_type_of_the_samples(name: str) -> None:
+    assert shapes(export(f"users_sklearn:{name}"))["features"] == "FP32[?, 4]"
+
+
 def test_a_json_request_names_and_types_the_input() -> None:
     Path("rows.json").write_text(json.dumps({"features": [[5.1, 3.5, 1.4, 0.2]]}))
     assert shapes(export("users_sklearn:classifier", "rows.json"))["features"] == "FP32[?, 4]"
@@ -142,6 +161,24 @@ def test_an_export_that_answers_otherwise_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Pipeline, "predict", lambda self, rows: np.full(len(rows), "virginica"))
     np.savez("rows.npz", features=np.array([[5.1, 3.5, 1.4, 0.2]]))
     with pytest.raises(NotOptimized, match="differs from the source's on the samples"):
+        export("users_sklearn:classifier")
+
+
+def test_probabilities_that_differ_are_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    monkeypatch.setattr(
+        LogisticRegression, "predict_proba", lambda self, rows: np.ones((len(rows), 3)) / 3
+    )
+    with pytest.raises(NotOptimized, match=r"output 'probabilities' differs .* in 18 of 18"):
+        export("users_sklearn:classifier")
+
+
+def test_an_estimator_that_fails_on_the_samples_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.pipeline import Pipeline
+
+    monkeypatch.setattr(Pipeline, "predict", lambda self, rows: 1 / 0)
+    with pytest.raises(NotOptimized, match="does not answer the samples: ZeroDivisionError"):
         export("users_sklearn:classifier")
 
 
@@ -186,3 +223,16 @@ def test_what_torch_cannot_export_is_said(
     np.savez("rows.npz", features=np.ones((3, 4), np.float32))
     with pytest.raises(NotOptimized, match=message):
         export(reference, **axes)
+
+
+@needs_torch
+def test_answers_in_answers_are_compared() -> None:
+    np.savez("rows.npz", features=np.arange(12, dtype=np.float32).reshape(3, 4))
+    assert len(export("users_torch:Nested").graph.output) == 3
+
+
+@needs_torch
+def test_every_sample_is_checked() -> None:
+    np.savez("rows.npz", features=np.array([[1], [1], [1], [5]], np.float32))
+    with pytest.raises(NotOptimized, match="differs from the source's on the samples, in 1 of 4"):
+        export("users_torch:BrokenForLarge")

@@ -47,6 +47,12 @@ def test_the_example_requests_are_answered(make: object, tmp_path: Path) -> None
         assert reply.status == 200, (form, reply.body)
 
 
+def test_example_numbers_have_the_digits_of_their_type(digits: Path) -> None:
+    request = example_requests(inspect_model(str(digits / "digits.onnx")).signature)
+    assert request["simple form"]["features"][:3] == [0.0, 0.62, 0.98]
+    assert request["Open Inference Protocol"]["inputs"][0]["data"][:3] == [0.0, 0.62, 0.98]
+
+
 def test_external_data_and_operators_of_other_domains_are_counted(tmp_path: Path) -> None:
     found = inspect_model(onnx_models.save(onnx_models.zipmap_classifier(), tmp_path / "m.onnx"))
     assert found.operators["ai.onnx.ml.ZipMap"] == 1
@@ -74,7 +80,17 @@ def test_the_manifest_s_files_are_checked_as_a_whole(
     model = str(output / "model.onnx")
     assert inspect_model(model).manifest == ""
     assert main(["inspect", model]) == 0
-    assert "every file is the one it was made for" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    served = json.loads((output / "manifest.json").read_text())["served"]["file"]
+    assert "every file is the one it was made for" in shown
+    assert f"serves here {served}" in shown
+
+    document = json.loads((output / "manifest.json").read_text()) | {"onnxruntime": "1.2.3"}
+    (output / "manifest.json").write_text(json.dumps(document))
+    assert inspect_model(model).manifest == ""
+    assert inspect_model(model).serves.startswith(
+        "model.onnx: it was optimised with onnxruntime 1.2.3, and this is "
+    )
 
     data = output / "model.onnx.data"
     content = bytearray(data.read_bytes())

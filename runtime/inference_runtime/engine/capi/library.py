@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 # Minor versions of onnxruntime 1.x that the tests of this engine have passed with. Version 1.N has
 # the API version N, and keeps those before it.
-TESTED_MINORS: Final = range(26, 32)
+TESTED_MINORS: Final = range(26, 33)
 
 # OrtErrorCode by number, under the names of the Python package's exceptions.
 _ERROR_NAMES = (
@@ -74,6 +74,7 @@ _SHORT: dict[str, tuple[int, tuple[Any, ...]]] = {
     "SessionGetModelMetadata": (111, (_P, _P)),
     "ModelMetadataLookupCustomMetadataMap": (116, (_P, _P, c_char_p, _P)),
     "CastTypeInfoToTensorInfo": (55, (_P, _P)),
+    "GetOnnxTypeFromTypeInfo": (56, (_P, _P)),
     "GetTensorElementType": (60, (_P, _P)),
     "GetDimensionsCount": (61, (_P, _P)),
     "GetDimensions": (62, (_P, _P, c_size_t)),

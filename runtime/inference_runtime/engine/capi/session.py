@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from inference_runtime.signature import Dimension
     from inference_runtime.tensor import Label
 
+_DENSE_TENSOR = 1  # ONNXType
 _DISABLE_ALL, _ENABLE_ALL = 0, 99  # GraphOptimizationLevel
 # The session takes graph and weights from where the file is mapped, instead of copying both.
 _MAPPED_CONFIG = {
@@ -251,9 +252,10 @@ def _specs(
 
 
 def _spec(library: Library, name: str, type_info: Handle, optional: bool) -> TensorSpec:
-    # Owned by `type_info`; none where the value is no tensor.
+    # Owned by `type_info`; none where the value is neither a dense nor a sparse tensor.
     info = library.get(c_void_p, library.CastTypeInfoToTensorInfo, type_info)
-    number = info and library.get(c_int, library.GetTensorElementType, info)
+    is_dense = library.get(c_int, library.GetOnnxTypeFromTypeInfo, type_info) == _DENSE_TENSOR
+    number = library.get(c_int, library.GetTensorElementType, info) if is_dense else None
     if number not in ELEMENT_TYPES:
         raise NeedsStockEngine(f"{name!r} is no tensor of numbers or booleans")
     datatype = DATATYPES[ELEMENT_TYPES[number]]

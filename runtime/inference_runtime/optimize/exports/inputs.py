@@ -43,26 +43,3 @@ def read_arrays(path: str) -> dict[str, Array]:
 def _array(value: object) -> Array:
     array = np.array(value)
     return array.astype(np.float32) if array.dtype == np.float64 else array
-
-
-def check_equal(ours: Array, theirs: Array, what: str) -> None:
-    """Check that an export answers like its source, to the rounding of 32-bit floats.
-
-    Raises:
-        NotOptimized: it does not.
-    """
-    if ours.shape != theirs.shape:
-        raise NotOptimized(
-            f"the exported model's {what} has shape {list(theirs.shape)}, the source's"
-            f" {list(ours.shape)}"
-        )
-    if ours.dtype.kind not in "fiu":
-        same = bool((ours.astype(str) == theirs.astype(str)).all())
-    else:
-        scale = max(1.0, float(np.abs(ours).max(initial=0)))
-        same = np.allclose(ours, theirs, rtol=1e-3, atol=1e-4 * scale, equal_nan=True)
-    if not same:
-        raise NotOptimized(
-            f"the exported model's {what} differs from the source's on the samples; is the source"
-            " in evaluation mode, without randomness or state?"
-        )

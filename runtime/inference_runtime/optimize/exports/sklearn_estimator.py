@@ -9,7 +9,8 @@ import numpy as np
 from inference_runtime.engine.labels import CLASS_LABELS
 from inference_runtime.optimize.candidates.onnxruntime_tools import quiet
 from inference_runtime.optimize.errors import NotOptimized
-from inference_runtime.optimize.exports.inputs import check_equal, read_arrays
+from inference_runtime.optimize.exports.check import check_answers
+from inference_runtime.optimize.exports.inputs import read_arrays
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def export(estimator: Any, samples: str, target: str, opset: int) -> None:
         raise NotOptimized(
             f"scikit-learn models are converted with skl2onnx: {error}; pip install skl2onnx"
         ) from error
-    name, rows = _single_array(samples)
+    name, given = _single_array(samples)
+    # skl2onnx computes in 32 bits; what the samples hold is what the model will take.
+    rows = given.astype(np.float32) if given.dtype == np.float64 else given
     classes = getattr(estimator, "classes_", None)
     try:
         with quiet():
@@ -50,12 +53,12 @@ def export(estimator: Any, samples: str, target: str, opset: int) -> None:
         raise NotOptimized(
             f"skl2onnx cannot convert it: {type(error).__name__}: {str(error).strip()[:1000]}"
         ) from error
-    if classes is not None:
+    if isinstance(classes, np.ndarray):  # those of several outputs are a list
         labels = model.metadata_props.add()
         labels.key, labels.value = CLASS_LABELS, json.dumps(classes.tolist())
     with open(target, "wb") as file:
         file.write(model.SerializeToString())
-    _check(estimator, name, rows, target)
+    check_answers(target, {name: rows}, _answers(estimator, rows.astype(given.dtype)))
 
 
 def _single_array(samples: str) -> tuple[str, Array]:
@@ -67,15 +70,16 @@ def _single_array(samples: str) -> tuple[str, Array]:
     ((name, rows),) = arrays.items()
     if rows.ndim != 2:
         raise NotOptimized(f"scikit-learn takes rows of features; {name!r} has {rows.ndim} axes")
-    # skl2onnx computes in 32 bits; what the samples hold is what the model will take.
-    return name, rows.astype(np.float32) if rows.dtype == np.float64 else rows
+    return name, rows
 
 
-def _check(estimator: Any, name: str, rows: Array, target: str) -> None:
-    import onnxruntime as ort
-
-    session = ort.InferenceSession(target, providers=["CPUExecutionProvider"])
-    answer = session.run(None, {name: rows})[0]
-    method = estimator.predict if hasattr(estimator, "predict") else estimator.transform
-    expected = np.asarray(method(rows))
-    check_equal(expected.reshape(answer.shape), answer, f"output {session.get_outputs()[0].name!r}")
+def _answers(estimator: Any, rows: Array) -> list[Array]:
+    """What the exported model gives: predictions and probabilities, or what was transformed."""
+    methods = ("predict", "predict_proba") if hasattr(estimator, "predict") else ("transform",)
+    try:
+        answers = [getattr(estimator, m)(rows) for m in methods if hasattr(estimator, m)]
+    except Exception as error:  # the user's estimator may raise anything
+        raise NotOptimized(
+            f"the estimator does not answer the samples: {type(error).__name__}: {error}"
+        ) from error
+    return [answer for answer in answers if isinstance(answer, np.ndarray)]
