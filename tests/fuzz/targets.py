@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from inference_runtime import jsonio
+from inference_runtime.adapters.http.request_reader import NotHttp, RequestReader
 from inference_runtime.adapters.lambda_function import LambdaFunction
 from inference_runtime.dataplane import DataPlane
+from inference_runtime.errors import PayloadTooLarge
 from inference_runtime.messages import Reply, Request
 
 from tests.contract import corpus
@@ -81,8 +83,35 @@ def event(runtime: Runtime, data: bytes) -> None:
         assert int(str(answer["statusCode"])) < 500, answer
 
 
+def http(_runtime: Runtime, data: bytes) -> None:
+    """One byte that says where to cut, then what a client sends on a connection: in two pieces it
+    means what it means in one.
+    """
+    if data:
+        cut, sent = data[0], data[1:]
+        assert _read(sent) == _read(sent[:cut], sent[cut:])
+
+
+def _read(*pieces: bytes) -> list[object]:
+    """The requests in ``pieces``, and what was refused behind them."""
+    found: list[object] = []
+    reader = RequestReader(
+        MAX_REQUEST_BYTES,
+        lambda asked, *more: found.append(
+            (asked.method, asked.path, asked.headers, asked.body, more)
+        ),
+    )
+    try:
+        for piece in pieces:
+            reader.feed(memoryview(piece))
+    except (NotHttp, PayloadTooLarge) as refusal:
+        found.append(refusal.status)
+    return found
+
+
 TARGETS: Final[dict[str, Callable[[Runtime, bytes], None]]] = {
-    target.__name__: target for target in (simple, open_inference, binary, compressed, path, event)
+    target.__name__: target
+    for target in (simple, open_inference, binary, compressed, path, event, http)
 }
 
 
@@ -115,6 +144,8 @@ def _seed(name: str, request: corpus.Request) -> bytes | None:
     match name:
         case "path":
             return f"{request.method} {request.path}".encode()
+        case "http":
+            return bytes([len(request.body) % 256]) + _wire(request)
         case "event":
             return json.dumps(_event(request.method, request.path, request.body)).encode()
         case "compressed" if encoding in ENCODINGS:
@@ -124,6 +155,18 @@ def _seed(name: str, request: corpus.Request) -> bytes | None:
         case "simple" | "open_inference":
             return request.body
     return None
+
+
+def _wire(request: corpus.Request) -> bytes:
+    """The request as a client sends it: now with its length, now in chunks, now offering HTTP/2."""
+    body, number = request.body, len(request.body) % 3
+    fields = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
+    framing = "Transfer-Encoding: chunked" if number == 1 else f"Content-Length: {len(body)}"
+    offer = "Connection: Upgrade\r\nUpgrade: h2c\r\n" if number == 2 else ""
+    head = f"{request.method} {request.path} HTTP/1.1\r\n{''.join(fields)}{offer}{framing}\r\n\r\n"
+    if number == 1:
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+    return head.encode() + body
 
 
 def _event(method: str, path: str, body: bytes) -> dict[str, Any]:

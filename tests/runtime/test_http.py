@@ -219,6 +219,7 @@ def test_a_client_that_sends_all_of_a_refused_body_reads_the_refusal(server: Ser
     "garbage",
     [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n",
      b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+     b"GET http://a:99999999/ HTTP/1.1\r\nHost: a\r\n\r\n",
      b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
      b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"],
 )  # fmt: skip

@@ -68,7 +68,7 @@ class RequestReader:
         self._give = give
         self._head_bytes = 0  # or of what is behind a chunked body; since the last that is known
         self._declines = False  # another protocol that was offered
-        self._method = b""
+        self._method, self._path = b"", ""
         self._begin()
         self.is_reading = False
 
@@ -118,7 +118,7 @@ class RequestReader:
         method = self._method
         return Request(
             "GET" if method == _HEAD else method.decode(),
-            _path(self._url),
+            self._path,
             self._headers,
             body,
             request_id(self._headers),
@@ -153,7 +153,7 @@ class RequestReader:
             raise NotHttp(431, _HEAD_TOO_LARGE)
         self.is_in_body = True
         self._head_bytes = 0
-        self._method = self._parser.get_method()
+        self._method, self._path = self._parser.get_method(), _path(self._url)
         length = self._headers.get("content-length", "0")
         if int(length) > self._most_body_bytes:
             raise PayloadTooLarge.body(int(length), self._most_body_bytes)
@@ -193,9 +193,16 @@ class RequestReader:
 
 
 def _path(target: bytes) -> str:
-    """The path of a request's target, without its query; it may be a whole URL."""
-    if target[:1] != b"/":
-        target = parse_url(target).path or b"/" if b"://" in target else target
+    """The path of a request's target, without its query; it may be a whole URL.
+
+    Raises:
+        NotHttp: it is none.
+    """
+    if b"://" in target and target[:1] != b"/":
+        try:
+            target = parse_url(target).path or b"/"
+        except HttpParserError as error:
+            raise NotHttp(400, f"this is no URL: {error}") from error
     return target.partition(b"?")[0].decode("latin-1")
 
 
