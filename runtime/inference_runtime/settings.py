@@ -281,9 +281,9 @@ VARIABLES: Final = (
     Variable(
         "INFERENCE_ENGINE", "engine", _one_of("auto", "capi", "stock"), "auto",
         "auto, capi or stock",
-        "What runs the model. capi: onnxruntime's C library, for models of numbers and booleans,"
-        " which starts in a fraction of the time; stock: its Python package, for every model; auto:"
-        " capi where it can, else stock, and the log says why.",
+        "What runs the model. capi: onnxruntime's C library, for models of tensors, which starts"
+        " in a fraction of the time; stock: its Python package, for every model; auto: capi where"
+        " it can, else stock, and the log says why.",
     ),
     Variable(
         "INFERENCE_PROVIDERS", "providers", _providers, CPU,

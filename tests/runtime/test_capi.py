@@ -6,8 +6,10 @@ import gc
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Timer
 
 import numpy as np
@@ -26,7 +28,18 @@ from inference_runtime.errors import (
     ModelFailed,
     ModelNotLoaded,
 )
-from inference_runtime.tensor import BOOL, DATATYPES, FP32, INT64, Datatype, Tensor
+from inference_runtime.optimize.candidates.onnxruntime_tools import to_ort_format
+from inference_runtime.tensor import (
+    BOOL,
+    BYTES,
+    DATATYPES,
+    FP32,
+    INT64,
+    Datatype,
+    Tensor,
+    pack_elements,
+    unpack_elements,
+)
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
 from sklearn.datasets import load_iris
@@ -59,6 +72,10 @@ def floats(*shape: int, seed: int = 0) -> Tensor:
 
 def integers(*values: int) -> Tensor:
     return Tensor(INT64, [len(values)], np.array(values, np.int64).data)
+
+
+def strings(shape: list[int], *elements: bytes) -> Tensor:
+    return Tensor(BYTES, shape, pack_elements(elements))
 
 
 def described(outputs: dict[str, Tensor]) -> dict[str, object]:
@@ -221,8 +238,21 @@ class TestFailures:
             (onnx_models.zeros(), {"count": integers(1 << 45)}, ModelFailed),
             (onnx_models.scaled(), {"x": floats(2, 3)}, InvalidInput),
             (onnx_models.scaled(), {"x": integers(1, 2)}, InvalidInput),
+            (onnx_models.shout(), {"text": strings([1, 3], b"a", b"b", b"c")}, InvalidInput),
+            (onnx_models.shout(), {"text": floats(1, 2)}, InvalidInput),
+            (onnx_models.scaled(), {"x": strings([1, 2], b"a", b"b")}, InvalidInput),
         ],
-        ids=["index", "negative", "overflow", "memory", "shape", "datatype"],
+        ids=[
+            "index",
+            "negative",
+            "overflow",
+            "memory",
+            "shape",
+            "datatype",
+            "shape of strings",
+            "numbers for strings",
+            "strings for numbers",
+        ],
     )
     def test_a_run_fails_as_in_stock_with_the_same_text(
         self,
@@ -261,19 +291,150 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("made", "name"),
         [
-            (onnx_models.shout(), "text"),
             (onnx_models.zipmap_classifier([0, 1]), "probabilities"),
             (onnx_models.sequence_of_tensors(), "y"),
             (onnx_models.sparse_product(), "matrix"),
             (onnx_models.optional_tensor(), "maybe"),
         ],
     )
-    def test_what_is_no_numeric_tensor_needs_the_stock_engine(
+    def test_what_is_no_tensor_needs_the_stock_engine(
         self, tmp_path: Path, made: onnx.ModelProto, name: str
     ) -> None:
         path = onnx_models.save(made, tmp_path / "model.onnx")
         with pytest.raises(NeedsStockEngine, match=f"'{name}' is no tensor"):
             CapiEngine(path, 1)
+
+
+class TestStrings:
+    def test_texts_of_any_shape_are_those_of_the_stock_engine(self, both: Both) -> None:
+        by_rank = [
+            both(onnx_models.identity("BYTES", [f"d{i}" for i in range(rank)])) for rank in range(5)
+        ]
+
+        @settings(max_examples=100, deadline=None)
+        @given(shape=SHAPES, data=st.data())
+        def check(shape: list[int], data: st.DataObject) -> None:
+            count = prod(shape)
+            texts = data.draw(st.lists(st.text(), min_size=count, max_size=count))
+            given = strings(shape, *(text.encode() for text in texts))
+            assert_alike(by_rank[len(shape)], {"x": given})
+
+        check()
+
+    @settings(max_examples=200, deadline=None)
+    @given(elements=st.lists(st.binary()))
+    def test_any_bytes_pass_through(self, elements: list[bytes]) -> None:
+        answer = strings_as_they_are().run({"x": strings([len(elements)], *elements)}, ["y"])["y"]
+        assert answer.shape == (len(elements),)
+        assert unpack_elements(answer.buffer) == elements
+
+    @pytest.mark.parametrize(
+        "elements",
+        [
+            [],
+            [b""],
+            [b"", b"", b"\0", b"", b"a\0b\0", b""],
+            [bytes(1 << 20), b"", b"a" * (1 << 20), "é".encode() * (1 << 19)],
+            [str(number).encode() for number in range(50_000)],
+        ],
+        ids=["none", "empty", "NUL", "a megabyte each", "many"],
+    )
+    def test_of_any_length_and_number(self, both: Both, elements: list[bytes]) -> None:
+        given = strings([len(elements)], *elements)
+        assert_alike(both(onnx_models.identity("BYTES", ["N"])), {"x": given})
+
+    def test_they_are_computed_with(self, both: Both) -> None:
+        engines = both(onnx_models.shout())
+        assert_alike(engines, {"text": strings([2, 2], b"a\0b", b"", "é".encode(), b"\0")})
+        assert_alike(engines, {"text": strings([0, 2])})
+        answer = engines[0].run({"text": strings([1, 2], b"\xff", b"\0\xfe")}, ["shouted"])
+        assert unpack_elements(answer["shouted"].buffer) == [b"\xff!", b"\0\xfe!"]
+
+    def test_a_slice_of_a_request_is_read_where_it_is(self) -> None:
+        packed = pack_elements([b"a", b"bc"])
+        given = Tensor(BYTES, [2], memoryview(b"before" + packed + b"after")[6 : 6 + len(packed)])
+        answer = strings_as_they_are().run({"x": given}, ["y"])["y"]
+        assert bytes(answer.buffer) == packed
+
+    def test_numbers_and_strings_in_one_run(self, both: Both) -> None:
+        inputs = {"x": floats(3), "text": strings([2], b"a", b"")}
+        assert_alike(both(numbers_and_strings()), inputs)
+
+    def test_a_default_that_is_a_string(self, both: Both) -> None:
+        made = onnx_models.shout()
+        made.graph.input.append(onnx_models.tensor("mark", "BYTES", [1]))
+        engines = both(made)
+        text = strings([1, 2], b"a", b"b")
+        assert_alike(engines, {"text": text})
+        assert_alike(engines, {"text": text, "mark": strings([1], b"?")})
+
+    def test_a_classifier_whose_label_is_a_name(self, both: Both) -> None:
+        features, labels = load_iris(return_X_y=True)
+        features = features.astype(np.float32)
+        names = np.array(["setosa", "versicolor", "virginica"])[labels]
+        classifier = LogisticRegression(max_iter=300).fit(features, names)
+        options = {id(classifier): {"zipmap": False}}
+        made = to_onnx(classifier, features[:1], options=options, target_opset={"": 18})
+        assert_alike(both(made), {"X": Tensor(FP32, features.shape, features.copy().data)})
+
+    def test_a_model_in_onnxruntimes_format(self, tmp_path: Path) -> None:
+        path = onnx_models.save(onnx_models.shout(), tmp_path / "model.onnx")
+        to_ort_format(path, str(tmp_path / "model.ort"))
+        answer = CapiEngine(str(tmp_path / "model.ort"), 1).run(
+            {"text": strings([1, 2], b"a", b"b")}, ["shouted"]
+        )
+        assert unpack_elements(answer["shouted"].buffer) == [b"a!", b"b!"]
+
+    @pytest.mark.parametrize("elements", [[], [b"a"], [b"a"] * 3], ids=len)
+    def test_others_than_the_shape_asks_for_are_refused(
+        self, both: Both, elements: list[bytes]
+    ) -> None:
+        for engine in both(onnx_models.identity("BYTES", ["N"])):
+            with pytest.raises(ValueError, match="2"):
+                engine.run({"x": strings([2], *elements)}, ["y"])
+
+    def test_a_run_ends_when_it_is_cancelled(self, both: Both) -> None:
+        made = endless()
+        text, spoken = (onnx_models.tensor(name, "BYTES", ["N"]) for name in ("text", "spoken"))
+        made.graph.node.append(helper.make_node("Identity", ["text"], ["spoken"]))
+        made.graph.input.append(text)
+        made.graph.output.append(spoken)
+        capi, _ = both(made)
+        inputs = {"start": floats(64, 64), "text": strings([1], b"a")}
+        for delay in (0.0, 0.05):
+            cancellation = Cancellation()
+            timer = Timer(delay, cancellation.cancel)
+            timer.start()
+            with pytest.raises(DeadlineExceeded):
+                capi.run(inputs, ["end", "spoken"], cancellation)
+            timer.join()
+
+    def test_concurrent_runs_get_their_own_answers(self) -> None:
+        engine = strings_as_they_are()
+
+        def comes_back(seed: int) -> bool:
+            given = strings([seed % 40], *(bytes([seed % 256]) * n for n in range(seed % 40)))
+            answer = engine.run({"x": given}, ["y"], Cancellation())["y"]
+            return answer.shape == given.shape and answer.buffer == given.buffer
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(comes_back, range(1000)))
+
+
+@cache
+def strings_as_they_are() -> CapiEngine:
+    """``y = x``."""
+    with TemporaryDirectory() as folder:
+        made = onnx_models.identity("BYTES", ["N"])
+        return CapiEngine(onnx_models.save(made, Path(folder) / "model.onnx"), 1)
+
+
+def numbers_and_strings() -> onnx.ModelProto:
+    """``y = x`` and ``spoken = text``."""
+    nodes = [helper.make_node("Identity", [a], [b]) for a, b in (("x", "y"), ("text", "spoken"))]
+    numbers = [onnx_models.tensor(name, "FP32", ["N"]) for name in ("x", "y")]
+    texts = [onnx_models.tensor(name, "BYTES", ["M"]) for name in ("text", "spoken")]
+    return onnx_models.model(nodes, [numbers[0], texts[0]], [numbers[1], texts[1]])
 
 
 def endless() -> onnx.ModelProto:

@@ -17,7 +17,7 @@ from inference_runtime.engine.capi.session import CapiEngine
 from inference_runtime.engine.options import LoadOptions
 from inference_runtime.errors import DeadlineExceeded, InvalidInput, ModelNotLoaded
 from inference_runtime.optimize.candidates.onnxruntime_tools import to_ort_format
-from inference_runtime.tensor import FP32, Tensor
+from inference_runtime.tensor import BYTES, FP32, Tensor, pack_elements
 from onnx import helper
 
 from tests.runtime import onnx_models
@@ -25,6 +25,10 @@ from tests.runtime import onnx_models
 
 def floats(*shape: int) -> Tensor:
     return Tensor(FP32, shape, np.zeros(shape, np.float32).data)
+
+
+def strings(rows: int, *elements: bytes) -> Tensor:
+    return Tensor(BYTES, (rows, len(elements) // rows), pack_elements(elements))
 
 
 @pytest.fixture
@@ -68,9 +72,13 @@ def use_everything(tmp_path: Path) -> None:
         engine.run({"x": floats(2, 2)}, ["y"], cancellation)
     with pytest.raises(ModelNotLoaded):
         CapiEngine(str(tmp_path / "absent.onnx"), 1)
-    for refused in (onnx_models.shout(), onnx_models.sequence_of_tensors()):
-        with pytest.raises(NeedsStockEngine):
-            CapiEngine(onnx_models.save(refused, tmp_path / "refused.onnx"), 1)
+    speaker = CapiEngine(onnx_models.save(onnx_models.shout(), tmp_path / "shout.onnx"), 1)
+    speaker.run({"text": strings(1, b"a", b"")}, ["shouted"])
+    with pytest.raises(InvalidInput):
+        speaker.run({"text": strings(3, b"a", b"b", b"c")}, ["shouted"])
+    refused = onnx_models.save(onnx_models.sequence_of_tensors(), tmp_path / "refused.onnx")
+    with pytest.raises(NeedsStockEngine):
+        CapiEngine(refused, 1)
 
 
 class TestRelease:
@@ -91,17 +99,54 @@ class TestRelease:
             "TensorTypeAndShapeInfo": calls["GetTensorTypeAndShape"],
             # One that could not be loaded.
             "Session": calls["CreateSession"] + calls["CreateSessionFromArray"] - 1,
-            # Inputs, and the outputs of the one run that succeeded.
-            "Value": calls["CreateTensorWithDataAsOrtValue"] + 1,
+            # Inputs, and the outputs of the two runs that succeeded.
+            "Value": (calls["CreateTensorWithDataAsOrtValue"]
+                      + calls["CreateTensorAsOrtValue"] + 2),
         }  # fmt: skip
         assert {kind: calls[f"Release{kind}"] for kind in made} == made
-        assert calls["_release_status"] == calls["_error_code"] == 3
+        assert calls["_release_status"] == calls["_error_code"] == 4
+
+    @pytest.mark.parametrize(
+        "function",
+        [
+            "CreateTensorAsOrtValue",
+            "GetResizedStringTensorElementBuffer",
+            "GetStringTensorDataLength",
+            "GetStringTensorContent",
+        ],
+    )
+    def test_strings_that_stop_half_way_are_released(
+        self,
+        calls: dict[str, int],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        function: str,
+    ) -> None:
+        path = onnx_models.save(onnx_models.shout(), tmp_path / "model.onnx")
+        engine = CapiEngine(path, 1)
+        loaded, count = library.load_library(), iter(range(4))
+        inner = getattr(loaded, function)
+
+        def fail(*arguments: object) -> object:
+            # Where it is called for each string, the first of them is in.
+            if next(count) or function != "GetResizedStringTensorElementBuffer":
+                raise library.OrtFailure("Fail", "not this time")
+            return inner(*arguments)
+
+        monkeypatch.setattr(loaded, function, fail)
+        with pytest.raises(InvalidInput, match="not this time"):
+            engine.run({"text": strings(1, b"a", b"b")}, ["shouted"])
+        inputs = calls.get("CreateTensorAsOrtValue", 0)
+        outputs = calls.get("Run", 0)
+        assert calls.get("ReleaseValue", 0) == inputs + outputs
+        assert calls.get("ReleaseTensorTypeAndShapeInfo", 0) == outputs
 
     def test_memory_stays_flat(self, tmp_path: Path) -> None:
         identity = onnx_models.save(onnx_models.identity("FP32", ["N"]), tmp_path / "a.onnx")
         lookup = onnx_models.save(onnx_models.lookup(), tmp_path / "b.onnx")
-        growth = int(run_python(GROWTH, identity, lookup))
-        # 300 outputs of 1 MB each, 300 refusals and 120 sessions went by.
+        texts = onnx_models.save(onnx_models.identity("BYTES", [2]), tmp_path / "c.onnx")
+        growth = int(run_python(GROWTH, identity, lookup, texts))
+        # 300 outputs of 1 MB each, 300 of strings, 600 refusals and 180 sessions went by.
         assert growth < 8 << 20
 
 
@@ -110,19 +155,26 @@ import gc, sys
 from inference_runtime.engine import Cancellation
 from inference_runtime.engine.capi.session import CapiEngine
 from inference_runtime.errors import InvalidInput
-from inference_runtime.tensor import FP32, INT64, Tensor
+from inference_runtime.tensor import BYTES, FP32, INT64, Tensor, pack_elements
 
 megabyte = Tensor(FP32, (1 << 18,), bytes(1 << 20))
 absent = Tensor(INT64, (1,), bytes([7, 0, 0, 0, 0, 0, 0, 0]))
+long = pack_elements([bytes(1 << 20), b"a" * (1 << 20)])
+
+def refused(engine, inputs, output):
+    try:
+        engine.run(inputs, [output])
+    except InvalidInput:
+        return
+    raise AssertionError("it answered")
 
 def once():
-    identity, lookup = CapiEngine(sys.argv[1], 1), CapiEngine(sys.argv[2], 1)
+    identity, lookup, texts = (CapiEngine(path, 1) for path in sys.argv[1:])
     for _ in range(5):
         identity.run({"x": megabyte}, ["y"], Cancellation())
-        try:
-            lookup.run({"index": absent}, ["row"])
-        except InvalidInput:
-            pass
+        texts.run({"x": Tensor(BYTES, (2,), long)}, ["y"], Cancellation())
+        refused(lookup, {"index": absent}, "row")
+        refused(texts, {"x": Tensor(BYTES, (1, 2), long)}, "y")
 
 def resident():
     gc.collect()

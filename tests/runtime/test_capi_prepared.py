@@ -15,7 +15,7 @@ from inference_runtime.engine.capi.prepared import PreparedRun, PreparedRuns
 from inference_runtime.engine.capi.session import CapiEngine
 from inference_runtime.engine.stock import StockEngine
 from inference_runtime.errors import InvalidInput
-from inference_runtime.tensor import FP32, INT64, Tensor
+from inference_runtime.tensor import BYTES, FP32, INT64, Tensor, pack_elements
 from onnx import helper
 
 from tests.runtime import onnx_models
@@ -145,6 +145,14 @@ def test_a_run_that_was_ended_does_not_end_the_next(load: Load) -> None:
         with pytest.raises(ended.reason.__class__):
             engine.run({"x": floats(1, 3)}, ["y"], ended)
         assert engine.run({"x": floats(1, 3)}, ["y"], Cancellation())
+
+
+def test_strings_are_not_kept(load: Load, runs: list[object]) -> None:
+    engine = load(onnx_models.identity("BYTES"))
+    for texts in ([b"a", b"b", b"c"], [b"d", b"e", b"f"], [b"", b"longer", b"\0"]) * 5:
+        given = Tensor(BYTES, [1, 3], pack_elements(texts))
+        assert engine.run({"x": given}, ["y"])["y"].buffer == given.buffer
+    assert not runs
 
 
 def test_large_values_are_not_kept(load: Load, runs: list[object]) -> None:

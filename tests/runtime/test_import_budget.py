@@ -17,6 +17,8 @@ import httptools
 import pytest
 from inference_runtime.engine.capi.library import find_library
 
+from tests.runtime import onnx_models
+
 RUNTIME = Path(__file__).parents[2] / "runtime"
 # What these bring along is their affair, and other in each version of Python.
 PACKAGES = "import ctypes, functools, threading"
@@ -96,11 +98,19 @@ def loaded(python: str, code: str, **environ: str) -> set[str]:
 def test_the_first_answer_loads_these_modules_and_no_other(
     version: str, digits: Path, packages: Path
 ) -> None:
-    python = interpreter(version)
     pixels = json.loads((digits / "samples.json").read_text())[0]["pixels"]
-    code = SERVE_ONE_REQUEST % json.dumps({"features": pixels})
+    assert_within_budget(interpreter(version), str(digits / "digits.onnx"), packages, pixels)
+
+
+def test_a_model_of_strings_needs_no_more(packages: Path, tmp_path: Path) -> None:
+    path = onnx_models.save(onnx_models.shout(), tmp_path / "shout.onnx")
+    assert_within_budget(sys.executable, path, packages, ["hello", "world"])
+
+
+def assert_within_budget(python: str, model: str, packages: Path, features: list[object]) -> None:
+    code = SERVE_ONE_REQUEST % json.dumps({"features": features})
     environ = {
-        "MODEL_URI": str(digits / "digits.onnx"), "PYTHONPATH": f"{RUNTIME}:{packages}",
+        "MODEL_URI": model, "PYTHONPATH": f"{RUNTIME}:{packages}",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
     }  # fmt: skip
     extra = loaded(python, code, **environ) - loaded(python, PACKAGES)

@@ -98,6 +98,12 @@ def test_strings_travel_as_utf_8(rows: list[list[str]]) -> None:
     assert encode(tensor, "string") == rows
 
 
+def test_strings_that_are_not_utf_8_are_not_written() -> None:
+    tensor = Tensor(BYTES, (2,), pack_elements([b"a", b"\xff"]))
+    with pytest.raises(InvalidInput, match=r"not UTF-8.*Open Inference Protocol"):
+        encode(tensor, "string")
+
+
 def test_scalars_are_bare_values() -> None:
     assert decode(1.5, FP32, "x").shape == ()
     assert encode(Tensor(FP32, (), np.float32(1.5).tobytes()), "string") == 1.5

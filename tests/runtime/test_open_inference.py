@@ -153,6 +153,25 @@ def test_strings_travel_as_base64_where_asked(planes: dict[str, DataPlane]) -> N
     assert output["parameters"] == {"content_type": "base64"}
 
 
+def test_strings_that_are_not_utf_8_come_back_as_base64(planes: dict[str, DataPlane]) -> None:
+    encoded = ["//4=", "YQBi", ""]
+    item = {"name": "x", "shape": [1, 3], "datatype": "BYTES", "data": encoded}
+    item["parameters"] = {"content_type": "base64"}
+    (output,) = answer(infer(planes["BYTES"], item))["outputs"]
+    assert output["data"] == encoded
+    assert output["parameters"] == {"content_type": "base64"}
+
+
+@given(st.lists(st.binary(), min_size=3, max_size=3))
+def test_any_bytes_come_back_in_binary(planes: dict[str, DataPlane], elements: list[bytes]) -> None:
+    raw = pack_elements(elements)
+    item = {"name": "x", "shape": [1, 3], "datatype": "BYTES"}
+    item["parameters"] = {"binary_data_size": len(raw)}
+    header = {"inputs": [item], "parameters": {"binary_data_output": True}}
+    _, data = split(send_binary(planes["BYTES"], header, raw))
+    assert data == raw
+
+
 def test_what_is_not_base64_is_refused(planes: dict[str, DataPlane]) -> None:
     item = {"name": "x", "shape": [1, 3], "datatype": "BYTES", "data": ["a", "b", "?"]}
     item["parameters"] = {"content_type": "base64"}

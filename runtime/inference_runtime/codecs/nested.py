@@ -70,12 +70,20 @@ def read(value: Json, datatype: Datatype, name: str) -> tuple[list[int], bytes |
 
 
 def encode(tensor: Tensor, non_finite: str) -> Json:
-    """The nested list of ``tensor``, with the policy ``non_finite`` for what JSON cannot spell."""
+    """The nested list of ``tensor``, with the policy ``non_finite`` for what JSON cannot spell.
+
+    Raises:
+        InvalidInput: as ``elements``.
+    """
     return _nest(elements(tensor, non_finite), tensor.shape)
 
 
 def elements(tensor: Tensor, non_finite: str) -> list[Json]:
-    """The elements of ``tensor`` in C order, with the policy ``non_finite``."""
+    """The elements of ``tensor`` in C order, with the policy ``non_finite``.
+
+    Raises:
+        InvalidInput: strings of the answer are not UTF-8.
+    """
     values = _unpack(tensor)
     # A sum is finite only if every element is; the slow path then looks at each.
     if tensor.datatype.kind == "float" and not isfinite(sum(values)):
@@ -189,7 +197,7 @@ def _unpack(tensor: Tensor) -> list[Any]:
     if not tensor.size:
         return []
     if datatype is BYTES:
-        return [element.decode() for element in unpack_elements(tensor.buffer)]
+        return _texts(tensor)
     if datatype is BOOL:
         return tensor.buffer.cast("?").tolist()
     if datatype is FP16:
@@ -199,6 +207,16 @@ def _unpack(tensor: Tensor) -> list[Any]:
         return memoryview(singles).cast("B").cast("f").tolist()
     view: Any = tensor.buffer
     return view.cast(datatype.typecode).tolist()  # type: ignore[no-any-return]
+
+
+def _texts(tensor: Tensor) -> list[str]:
+    try:
+        return [element.decode() for element in unpack_elements(tensor.buffer)]
+    except UnicodeDecodeError:
+        raise InvalidInput(
+            "the answer has strings that are not UTF-8, which this form cannot carry: ask for them"
+            " by the Open Inference Protocol"
+        ) from None
 
 
 def _spell(element: float, non_finite: str) -> str | None:

@@ -25,9 +25,10 @@ NUMPY_TYPES: Final = {
 
 
 def to_array(tensor: Tensor) -> Array:
-    """The elements of ``tensor``; strings as ``str`` objects."""
+    """The elements of ``tensor``; strings as ``str`` objects, of any bytes."""
     if tensor.datatype is BYTES:
-        elements = [element.decode() for element in unpack_elements(tensor.buffer)]
+        strings = unpack_elements(tensor.buffer)
+        elements = [string.decode(errors="surrogateescape") for string in strings]
         return np.array(elements, dtype=object).reshape(tensor.shape)
     return np.frombuffer(tensor.buffer, NUMPY_TYPES[tensor.datatype.name]).reshape(tensor.shape)
 

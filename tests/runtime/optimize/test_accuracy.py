@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inference_runtime.optimize.accuracy import Accuracy, compare
 from inference_runtime.optimize.arrays import datatype_of, to_tensor
+from inference_runtime.tensor import BYTES, Tensor, pack_elements
 
 Outputs = dict[str, np.ndarray]
 
@@ -41,6 +42,14 @@ def test_the_top_1_of_labels_flags_and_texts_is_themselves() -> None:
         accuracy = compared({"label": np.array(ours)}, {"label": np.array(theirs)})
         assert accuracy.agreement == 0.5
         assert accuracy.max_error == 0
+
+
+def test_strings_that_are_no_text_are_compared_too() -> None:
+    ours, theirs = (
+        [{"label": Tensor(BYTES, [2], pack_elements([b"\xff", last]))}] for last in (b"a", b"\xfe")
+    )
+    assert compare(ours, ours).agreement == 1
+    assert compare(ours, theirs).agreement == 0.5
 
 
 def test_the_worst_output_counts() -> None:

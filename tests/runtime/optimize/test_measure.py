@@ -59,13 +59,13 @@ def test_a_model_that_fails_says_why_and_stops_nobody(folder: Path) -> None:
     assert outcomes["lookup"].timing is not None
 
 
-def test_a_model_of_texts_runs_in_the_stock_engine(folder: Path) -> None:
+def test_a_model_of_texts_answers_in_texts(folder: Path) -> None:
     path = models.save(shout(), folder)
     samples = models.samples_of(path, {"text": [["a", "b"]]}, folder)
     subject = Subject("shout", path, DEFAULT_OPTIONS)
     outcome = measure([subject], samples, Effort(1, 1), str(folder / "measuring"))["shout"]
     assert outcome.timing is not None
-    assert outcome.timing.engine == "stock"
+    assert outcome.timing.engine == "capi"
     assert outcome.answers[0]["shouted"].buffer.tobytes() == pack_elements([b"a!", b"b!"])
 
 

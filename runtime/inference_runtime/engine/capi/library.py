@@ -82,8 +82,12 @@ _SHORT: dict[str, tuple[int, tuple[Any, ...]]] = {
     "CreateRunOptions": (39, (_P,)),
     "RunOptionsSetTerminate": (46, (_P,)),
     "CreateCpuMemoryInfo": (69, (c_int, c_int, _P)),
+    "CreateTensorAsOrtValue": (48, (_P, _P, c_size_t, c_int, _P)),
     "CreateTensorWithDataAsOrtValue": (49, (_P, _P, c_size_t, _P, c_size_t, c_int, _P)),
     "GetTensorMutableData": (51, (_P, _P)),
+    "GetStringTensorDataLength": (53, (_P, _P)),
+    "GetStringTensorContent": (54, (_P, _P, c_size_t, _P, c_size_t)),
+    "GetResizedStringTensorElementBuffer": (252, (_P, c_size_t, c_size_t, _P)),
     "GetTensorTypeAndShape": (65, (_P, _P)),
     "GetAllocatorWithDefaultOptions": (78, (_P,)),
     "AllocatorFree": (76, (_P, _P)),
@@ -163,7 +167,7 @@ class Library:
     Attributes:
         version: for example ``1.31.1``.
         env: the process's one ``OrtEnv``; it lives as long as the process.
-        allocator: what strings are freed with.
+        allocator: of the library's own memory.
 
     Raises:
         NeedsStockEngine: it cannot be loaded here, or its version was not tested.

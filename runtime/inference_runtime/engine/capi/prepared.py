@@ -9,8 +9,8 @@ from __future__ import annotations
 from ctypes import byref, c_char, c_void_p, sizeof
 
 from inference_runtime.engine.capi.library import Handle
-from inference_runtime.engine.capi.values import point, strings
-from inference_runtime.tensor import Tensor
+from inference_runtime.engine.capi.values import c_names, point
+from inference_runtime.tensor import BYTES, Tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class PreparedRun:
         self._run = library.Run
         self._arguments = (
             c_void_p(session.pointer), c_void_p(self._options.pointer),
-            strings(tuple(inputs)), values, len(inputs),
-            strings(tuple(outputs)), len(outputs), byref(values, len(inputs) * sizeof(c_void_p)),
+            c_names(tuple(inputs)), values, len(inputs),
+            c_names(tuple(outputs)), len(outputs), byref(values, len(inputs) * sizeof(c_void_p)),
         )  # fmt: skip
         self._places = [memoryview(buffer).cast("B") for buffer in buffers[: len(inputs)]]
         self._results = [
@@ -159,11 +159,13 @@ class PreparedRuns:
         if times == _NEVER:
             return False
         self._times[form] = times + 1
-        sizes = [tensor.buffer.nbytes for tensor in (*inputs.values(), *outputs.values())]
+        tensors = (*inputs.values(), *outputs.values())
+        sizes = [tensor.buffer.nbytes for tensor in tensors]
         return (
             times >= TIMES_BEFORE
             and seconds <= MOST_SECONDS
             and all(sizes)
+            and all(tensor.datatype is not BYTES for tensor in tensors)  # no fixed room holds them
             and sum(sizes) <= MOST_BYTES
             and len(self._idle) < MOST_FORMS
         )

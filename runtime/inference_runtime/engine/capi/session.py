@@ -21,12 +21,12 @@ from inference_runtime.engine.capi import NeedsStockEngine
 from inference_runtime.engine.capi.library import Handle, Library, OrtFailure, load_library
 from inference_runtime.engine.capi.mapping import MappedFile
 from inference_runtime.engine.capi.prepared import PreparedRun, PreparedRuns, form_of
-from inference_runtime.engine.capi.values import ELEMENT_TYPES, pinned, point, strings
+from inference_runtime.engine.capi.values import ELEMENT_TYPES, c_names, put, strings_of
 from inference_runtime.engine.failures import load_failure, run_failure
 from inference_runtime.engine.labels import CLASS_LABELS, column_labels, parse_labels
 from inference_runtime.engine.options import DEFAULT_OPTIONS, INTER_OP_THREADS, ORT_SUFFIX
 from inference_runtime.signature import Signature, TensorSpec
-from inference_runtime.tensor import DATATYPES, Tensor
+from inference_runtime.tensor import BYTES, DATATYPES, Tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class CapiEngine:
 
     Raises:
         NeedsStockEngine: the library is not here or not of a tested version, or the model takes
-            or gives strings, sequences, maps or optional values.
+            or gives sequences, maps or optional values.
         ModelNotLoaded: the file cannot be read or is no model.
     """
 
@@ -158,16 +158,15 @@ class CapiEngine:
     ) -> dict[str, Tensor]:
         inputs_count, outputs_count = len(inputs), len(outputs)
         values = (c_void_p * (inputs_count + outputs_count))()
-        # They stay until the run is over: values point into them.
-        buffers = [pinned(tensor) for tensor in inputs.values()]
+        kept = []  # until the run is over: values point into it
         try:
             for index, tensor in enumerate(inputs.values()):
                 place = byref(values, index * _POINTER_BYTES)
-                point(self._library, self._memory, tensor, buffers[index], place)
+                kept.append(put(self._library, self._memory, tensor, place))
             self._library.Run(
                 self._session, options,
-                strings(tuple(inputs)), values, inputs_count,
-                strings(tuple(outputs)), outputs_count,
+                c_names(tuple(inputs)), values, inputs_count,
+                c_names(tuple(outputs)), outputs_count,
                 byref(values, inputs_count * _POINTER_BYTES),
             )  # fmt: skip
             results = values[inputs_count:]
@@ -186,6 +185,8 @@ class CapiEngine:
             shape = _dimensions(library, pointer)
         finally:
             library.ReleaseTensorTypeAndShapeInfo(pointer)
+        if datatype is BYTES:
+            return Tensor(BYTES, shape, strings_of(library, value, prod(shape)))
         library.GetTensorMutableData(value, byref(pointer))
         data = string_at(pointer, prod(shape) * datatype.itemsize)
         return Tensor(datatype, shape, data, column_labels(self._labels, datatype, shape))
@@ -257,7 +258,7 @@ def _spec(library: Library, name: str, type_info: Handle, optional: bool) -> Ten
     is_dense = library.get(c_int, library.GetOnnxTypeFromTypeInfo, type_info) == _DENSE_TENSOR
     number = library.get(c_int, library.GetTensorElementType, info) if is_dense else None
     if number not in ELEMENT_TYPES:
-        raise NeedsStockEngine(f"{name!r} is no tensor of numbers or booleans")
+        raise NeedsStockEngine(f"{name!r} is no tensor of numbers, booleans or strings")
     datatype = DATATYPES[ELEMENT_TYPES[number]]
     return TensorSpec(name, datatype, _declared_shape(library, info), optional=optional)
 
