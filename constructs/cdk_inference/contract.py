@@ -45,13 +45,13 @@ HEALTH_PATH: Final = "/health"
 READY_PATH: Final = "/v2/health/ready"
 LIVE_PATH: Final = "/v2/health/live"
 
-# The value of ENGINE for onnxruntime's Python package, which comes with numpy; and what tensors the
-# other engine serves, without either.
+# The value of ENGINE for onnxruntime's Python package, which comes with numpy; and the tensors that
+# the other engine serves, without either: all of the Open Inference Protocol's.
 STOCK_ENGINE: Final = "stock"
-NUMERIC_DATATYPES: Final = frozenset(
+TENSOR_DATATYPES: Final = frozenset(
     {
         *("BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"),
-        *("FP16", "BF16", "FP32", "FP64"),
+        *("FP16", "BF16", "FP32", "FP64", "BYTES"),
     }
 )
 

@@ -18,11 +18,12 @@ from inference_runtime.adapters import aws_codedeploy, model_cache_extension
 from inference_runtime.adapters.lambda_function import LONGEST_HOLD_MS, LambdaFunction
 from inference_runtime.batch import job
 from inference_runtime.engine import selection
-from inference_runtime.engine.capi import values
+from inference_runtime.engine.capi.values import ELEMENT_TYPES
 from inference_runtime.messages import Request
 from inference_runtime.optimize import publication
 from inference_runtime.serving import start
 from inference_runtime.settings import SNAP_START, VARIABLES, Settings, smoke_test_target
+from inference_runtime.tensor import DATATYPES
 
 from tests.contract.runtime_api import LOOP
 from tests.runtime.planes import DIGITS
@@ -56,8 +57,8 @@ print(json.dumps([[a["statusCode"], json.loads(a["body"])] for a in answers]))
 """
 
 
-def test_the_engine_without_numpy_serves_numeric_datatypes() -> None:
-    assert set(values.ELEMENT_TYPES.values()) == contract.NUMERIC_DATATYPES
+def test_the_engine_without_numpy_serves_every_datatype() -> None:
+    assert set(ELEMENT_TYPES.values()) == set(DATATYPES) == contract.TENSOR_DATATYPES
     assert selection.STOCK == contract.STOCK_ENGINE
 
 

@@ -75,7 +75,7 @@ class MLInferenceFunction(AddressableFunction):
             too large for a zip, or that others put there.
         packaging: an image, built by Docker when the app is deployed, or a zip with layers, built
             at synth without Docker. Default: image, since a zip has at most 250 MB unzipped. The
-            quickest start has ``Packaging.LITE``, a zip for models of numeric tensors.
+            quickest start has ``Packaging.LITE``, a zip for models of tensors.
         memory_size: 128 to 10,240 MB; a whole vCPU comes with each 1,769 MB. Default: 3.5 times
             the model's size plus 256 MB, and no less than 1,769 MB (:mod:`cdk_inference.memory` has
             the measurements).

@@ -25,9 +25,9 @@ from cdk_inference.contract import (
     AWS_LAMBDA_HANDLER,
     ENGINE,
     MODEL_CACHE_EXTENSION,
-    NUMERIC_DATATYPES,
     PIPELINE,
     STOCK_ENGINE,
+    TENSOR_DATATYPES,
 )
 from cdk_inference.limits import LAMBDA_PYTHON_VERSIONS, LAMBDA_UNZIPPED_BYTES
 from cdk_inference.model import InferenceModel
@@ -58,8 +58,8 @@ class Packaging(Enum):
 
     LITE = "lite"
     """As ``ZIP``, with no more of onnxruntime than its library: the runtime and its dependencies
-    take about 31 MB. It serves models whose inputs and outputs are tensors of numbers or booleans,
-    without code of yours around them, for which there is no numpy."""
+    take about 31 MB. It serves models whose inputs and outputs are tensors, of strings too, without
+    code of yours around them, for which there is no numpy."""
 
     @property
     def is_zip(self) -> bool:
@@ -154,10 +154,10 @@ def check_lite(
     remedy = "use Packaging.ZIP or Packaging.IMAGE"
     specs = (*model.inputs, *model.outputs) if isinstance(model, InferenceModel) else ()
     for spec in specs:
-        if spec.datatype not in NUMERIC_DATATYPES:
+        if spec.datatype not in TENSOR_DATATYPES:
             problems.add(
                 f"the model's {spec.name!r} is of type {spec.datatype}",
-                allowed="Packaging.LITE serves tensors of numbers and booleans",
+                allowed="Packaging.LITE serves tensors of numbers, booleans and strings",
                 remedy=remedy,
             )
     if environment.get(PIPELINE) or environment.get(ENGINE) == STOCK_ENGINE:
