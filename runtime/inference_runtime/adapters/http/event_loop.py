@@ -76,6 +76,10 @@ class EventLoop:
         heappush(self._timers, timer)
         return timer
 
+    def call_soon(self, call: Callable[[], Any]) -> None:
+        """Call ``call`` after the sockets that are ready now. For the loop's own thread."""
+        self._calls.append(call)
+
     def call_soon_threadsafe(self, call: Callable[[], Any]) -> None:
         """Have the loop's thread call ``call`` as soon as it can."""
         self._calls.append(call)
@@ -90,7 +94,7 @@ class EventLoop:
                 key.data(events)
             if self._timers:
                 self._call_due()
-            while self._calls:
+            for _ in range(len(self._calls)):  # What these add has its turn after the sockets.
                 self._calls.popleft()()
 
     def stop(self) -> None:
@@ -98,7 +102,9 @@ class EventLoop:
         self._is_stopped = True
 
     def _patience(self) -> float | None:
-        """Seconds until the first timer."""
+        """Seconds until there is something to call."""
+        if self._calls:
+            return 0.0
         return max(0.0, self._timers[0].when - monotonic()) if self._timers else None
 
     def _call_due(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from collections import deque
 from contextlib import suppress
 from ctypes import addressof, create_string_buffer
 from selectors import EVENT_READ
@@ -48,6 +49,10 @@ _PAUSE_SECONDS: Final = 1.0
 # As much as the kernel has of one connection, mostly.
 _BUFFER_BYTES: Final = 262_144
 _MOST_ACCEPTED_AT_ONCE: Final = 64
+# Requests that are answered before the first answer is written, and how long that may take: what is
+# fast takes 0.05 ms, and the first of them should not wait long for the last.
+_MOST_AT_ONCE: Final = 32
+_SECONDS_AT_ONCE: Final = 0.002
 # asm-generic/socket.h and linux/bpf_common.h
 _SO_ATTACH_FILTER: Final = 26
 _BPF_RETURN: Final = 0x06
@@ -100,6 +105,7 @@ class Server:
         self._is_stopping = False
         self._is_closing = False  # what is idle
         self._connections: set[Connection] = set()
+        self._asked: deque[Connection] = deque()
 
     def run(self) -> None:
         """Serve until a signal, and then until every request is answered."""
@@ -113,6 +119,29 @@ class Server:
         log("INFO", "listening", host=host, port=port)
         self.loop.run()
         log("INFO", "stopped")
+
+    def answer_soon(self, connection: Connection) -> None:
+        """A connection has a request: have it answered together with what else comes now."""
+        self._asked.append(connection)
+        if len(self._asked) >= _MOST_AT_ONCE:
+            self._answer_asked()
+        elif len(self._asked) == 1:
+            self.loop.call_soon(self._answer_asked)
+
+    def _answer_asked(self) -> None:
+        """Answer first, and write then: a processor that does one thing at a time has its code and
+        data at hand. Read, answered and written one by one, requests took twice the time.
+        """
+        asked, self._asked = self._asked, deque()  # what a flush adds has its turn later
+        while asked:
+            answered = []
+            until = perf_counter() + _SECONDS_AT_ONCE
+            while asked and perf_counter() < until:
+                connection = asked.popleft()
+                connection.answer_next()
+                answered.append(connection)
+            for connection in answered:
+                connection.flush()
 
     def forget(self, connection: Connection) -> None:
         """A connection is closed."""
