@@ -25,7 +25,6 @@ NAMES = (
     "imports",
     "imports_gcp",
     "servers",
-    "synth",
 )
 
 

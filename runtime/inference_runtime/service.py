@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from inference_runtime.engine import Cancellation, Engine
     from inference_runtime.models import ModelFiles
-    from inference_runtime.signature import Signature, TensorSpec
+    from inference_runtime.signature import TensorSpec
 
 
 class InferenceService:
@@ -21,21 +21,21 @@ class InferenceService:
     Args:
         engine: what runs it.
         files: of the model. The cache keeps them while this object lives.
+
+    Attributes:
+        signature: what the model takes and gives.
     """
 
     def __init__(self, engine: Engine, files: ModelFiles | None = None) -> None:
+        self.signature = engine.signature
         self._engine = engine
+        self._all_outputs = tuple(engine.signature.outputs)
         self._files = files
 
     @property
     def size(self) -> int:
         """Bytes of the model's files; 0 where they are not known."""
         return self._files.size if self._files is not None else 0
-
-    @property
-    def signature(self) -> Signature:
-        """What the model takes and gives."""
-        return self._engine.signature
 
     def infer(
         self,
@@ -56,9 +56,9 @@ class InferenceService:
             ModelFailed: the model could not run.
         """
         self.signature.check_inputs(inputs)
-        self.signature.check_outputs(outputs)
-        names = list(outputs) or list(self.signature.outputs)
-        return self._engine.run(inputs, names, cancellation)
+        if outputs:
+            self.signature.check_outputs(outputs)
+        return self._engine.run(inputs, outputs or self._all_outputs, cancellation)
 
     def warm_up(self) -> None:
         """Run the model once on zeros, with every dynamic dimension 1.

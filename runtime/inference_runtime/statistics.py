@@ -24,7 +24,7 @@ class Statistics:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._last_inference_ms = 0
+        self._last_inference = 0.0  # seconds since the epoch
         self._inferences = 0
         self._counts = {"success": 0, "fail": 0}
         self._seconds = {"success": 0.0, "fail": 0.0}
@@ -44,7 +44,7 @@ class Statistics:
             self._seconds[outcome] += sum(seconds.values())
             if not success:
                 return
-            self._last_inference_ms = int(time.time() * 1000)
+            self._last_inference = time.time()
             self._inferences += batch_size
             for part, spent in seconds.items():
                 self._parts[part] += spent
@@ -62,7 +62,7 @@ class Statistics:
                 for part, spent in self._parts.items()
             }
             return {
-                "last_inference": self._last_inference_ms,
+                "last_inference": int(self._last_inference * 1000),
                 "inference_count": self._inferences,
                 "execution_count": succeeded,
                 "inference_stats": outcomes | parts,

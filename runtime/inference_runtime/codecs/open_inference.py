@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 HEADER_LENGTH: Final = "inference-header-content-length"
 
+_NO_BINARY = memoryview(b"")
 _MOST_ELEMENTS = 2**40
 _MOST_LENGTH_DIGITS = 18
 # Other forms of an output, by Triton's extensions that are not among ours.
@@ -116,7 +117,9 @@ def decode(body: bytes, header_length: str | None, signature: Signature) -> Infe
     return decode_object(jsonio.loads(body[:length]), signature, memoryview(body)[length:])
 
 
-def decode_object(value: Json, signature: Signature, binary: ReadableBuffer = b"") -> InferRequest:
+def decode_object(
+    value: Json, signature: Signature, binary: memoryview = _NO_BINARY
+) -> InferRequest:
     """Read a parsed inference request, with the binary tensors that came behind it.
 
     Raises:
@@ -124,21 +127,30 @@ def decode_object(value: Json, signature: Signature, binary: ReadableBuffer = b"
         InvalidInput: a tensor does not fit its own shape, or not the model.
     """
     request = _object(value, "the request")
-    parameters = _parameters(request, "the request")
     id_ = _optional(request, "id", str, "the request")
     if id_ is not None and not _is_unicode(id_):
         raise MalformedBody(
             "'id' of the request must be Unicode, without halves of surrogate pairs"
         )
-    reader = _Reader(signature, memoryview(binary))
+    reader = _Reader(signature, binary)
     for item in _required_list(request, "inputs"):
         reader.read(_object(item, "an input"))
     reader.check_all_read()
-    default = _optional(parameters, "binary_data_output", bool, "parameters") or False
-    asked = _optional(request, "outputs", list, "the request")
-    outputs = [_requested(_object(item, "an output"), default) for item in asked] if asked else []
-    _check_unique([output.name for output in outputs], "output")
+    default = "parameters" in request and _binary_by_default(request)
+    outputs = _requested_outputs(request, default) if "outputs" in request else []
     return InferRequest(id_, reader.tensors, outputs, binary=default)
+
+
+def _binary_by_default(request: Members) -> bool:
+    parameters = _parameters(request, "the request")
+    return _optional(parameters, "binary_data_output", bool, "parameters") or False
+
+
+def _requested_outputs(request: Members, default: bool) -> list[RequestedOutput]:
+    asked = _optional(request, "outputs", list, "the request") or []
+    outputs = [_requested(_object(item, "an output"), default) for item in asked]
+    _check_unique([output.name for output in outputs], "output")
+    return outputs
 
 
 def encode(
