@@ -5,7 +5,6 @@ docs/decisions/002-http-server.md tells why it is our own.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 from collections import deque
@@ -173,9 +172,9 @@ class Server:
         return True
 
     def _pause_for(self, error: OSError) -> None:
-        """The listener stays ready: without a pause, the loop would do nothing else."""
-        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-            raise error
+        """No file is left for it, for example. The listener stays ready: without a pause, the loop
+        would do nothing else.
+        """
         log("WARNING", "no more connections for a moment", detail=str(error))
         self._ignore_listener()
         self.loop.call_later(_PAUSE_SECONDS, self._listen_again)
