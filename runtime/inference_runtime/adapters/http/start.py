@@ -27,16 +27,16 @@ def serve(settings: Settings) -> NoReturn:
         InvalidSettings: the address cannot be bound, or the certificate or its key not be used.
     """
     listener = listen(settings.host, settings.port)
+    secure = None
+    if settings.tls_certificate:  # Before there are threads, which an error would have to end.
+        from inference_runtime.adapters.http.tls import tls_wrapper  # few want its 26 ms
+
+        secure = tls_wrapper(settings.tls_certificate, settings.tls_key)
     plane = serving.prepare(settings)
     Thread(target=_load, args=(plane,), name="load", daemon=True).start()
     # Imported only now, while the model loads.
     from inference_runtime.adapters.http.server import Server
 
-    secure = None
-    if settings.tls_certificate:
-        from inference_runtime.adapters.http.tls import tls_wrapper  # few want its 26 ms
-
-        secure = tls_wrapper(settings.tls_certificate, settings.tls_key)
     Server(_host_plane(plane, settings), settings, listener, secure).run()
     plane.close()
     # Without a wait for threads: a run that an operator does not give up may take its time.
