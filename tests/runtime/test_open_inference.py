@@ -282,6 +282,7 @@ def test_non_finite_values_follow_the_policy(policy: str, expected: list[Any]) -
         ({"data": {"0": 1}}, "must be a list"),
         ({"parameters": {"binary_data_size": 12}}, "one of 'data' and 'binary_data_size'"),
         ({"parameters": []}, "must be an object"),
+        ({"parameters": 5}, "of input 'x' must be an object"),
     ],
 )
 def test_an_input_that_does_not_fit_is_refused(

@@ -191,9 +191,9 @@ class _Reader:
             raise InvalidInput(f"input {name!r} is given twice")
         datatype = _datatype(_of_input(item, "datatype", str, name), name)
         shape = _shape(_of_input(item, "shape", list, name), name)
-        parameters = _optional(item, "parameters", dict, "an input")
         size = encoding = None
-        if parameters:
+        if "parameters" in item:
+            parameters = _parameters(item, f"input {name!r}")
             size = _optional(parameters, "binary_data_size", int, f"input {name!r}")
             encoding = parameters.get("content_type")
         if ("data" in item) == (size is not None):
