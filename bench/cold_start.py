@@ -142,7 +142,7 @@ def _all_processors() -> Iterator[tuple[str, ...] | None]:
 
 def _start(contender: Contender, model: str, prefix: tuple[str, ...]) -> Start:
     """One cold start, from before the process exists to its answer."""
-    if contender.command[0] != "-m":
+    if contender.command[0].endswith(".py"):
         return _start_floor(contender, model, prefix)
     event = lambda_event(request_body(model))
     began = time.perf_counter()

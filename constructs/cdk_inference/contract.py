@@ -57,7 +57,11 @@ TENSOR_DATATYPES: Final = frozenset(
 
 RUNTIME_PACKAGE: Final = "inference_runtime"
 AWS_LAMBDA_HANDLER: Final = "inference_runtime.adapters.aws_lambda.handler"
-AWS_LAMBDA_COMMAND: Final = ("python", "-m", "inference_runtime.adapters.aws_lambda_runtime")
+AWS_LAMBDA_COMMAND: Final = (
+    "python",
+    "-c",
+    "from inference_runtime.adapters.aws_lambda_runtime import main; main()",
+)
 GOOGLE_FUNCTIONS_MODULE: Final = "inference_runtime.adapters.google_functions"
 # Where a batch's answers are, in its output.
 BATCH_RESULTS: Final = "results/"

@@ -48,4 +48,4 @@ COPY --from=build /build/models models
 COPY --from=build /build/code ./
 # Lambda runs every image without root; elsewhere this does.
 USER 65534:65534
-ENTRYPOINT ["python", "-m", "inference_runtime.adapters.aws_lambda_runtime"]
+ENTRYPOINT ["python", "-c", "from inference_runtime.adapters.aws_lambda_runtime import main; main()"]

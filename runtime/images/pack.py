@@ -1,8 +1,9 @@
 """Make what was installed into a folder fit for serving: ``python pack.py FOLDER PREFIX``.
 
 What no prediction loads is removed. The rest is compiled, to bytecode that is never checked against
-its source: a cold start then compiles nothing and reads half as many files. Times are the same in
-every build, so that the same wheels give the same bytes.
+its source: a cold start then compiles nothing and reads half as many files. The runtime's own
+modules go into one file. Times are the same in every build, so that the same wheels give the same
+bytes.
 
 The builds of images run this, and `cdk_inference.artifact` does for zips, with the Python that will
 serve; so it needs the standard library alone. PREFIX is where FOLDER will be. With ``--lite``, of
@@ -68,9 +69,21 @@ def main() -> int:
         prependdir=options.prefix,
         invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
     )
+    runtime = options.folder / "inference_runtime"
+    if compiled and not options.source and runtime.is_dir():
+        bundle(runtime)
     for path in (*options.folder.rglob("*"), options.folder):
         os.utime(path, (TIMESTAMP, TIMESTAMP), follow_symlinks=False)
     return 0 if compiled else 1
+
+
+def bundle(runtime: Path) -> None:
+    """Put the runtime's compiled modules into one file."""
+    sys.path.insert(0, str(runtime.parent))
+    sys.dont_write_bytecode = True
+    from inference_runtime.bundle import write
+
+    write(str(runtime))
 
 
 def remove_unneeded(folder: Path, *, lite: bool) -> None:

@@ -5,4 +5,8 @@ One data plane answers alike on every platform; a platform is an adapter around 
 as a function's handler.
 """
 
+from inference_runtime import bundle
+
 __version__ = "0.1.0"
+
+bundle.use(__path__[0])

@@ -21,7 +21,7 @@ from typing import Any
 
 # What the Lambda image starts, after the interpreter.
 AWSLAMBDARIC = ("-m", "awslambdaric", "inference_runtime.adapters.aws_lambda.handler")
-LOOP = ("-m", "inference_runtime.adapters.aws_lambda_runtime")
+LOOP = ("-c", "from inference_runtime.adapters.aws_lambda_runtime import main; main()")
 PREFIX = "/2018-06-01/runtime"
 EXTENSION = "/2020-01-01/extension"
 TIMEOUT_S = 30

@@ -15,6 +15,7 @@ from inference_runtime.models import find_models
 from inference_runtime.settings import Settings
 
 from tests.contract.extensions_api import TIMEOUT_S, ExtensionsApi, extension, install
+from tests.contract.runtime_api import LOOP
 from tests.rie import emulator
 from tests.runtime import onnx_models
 from tests.runtime.models.conftest import AWS_KEYS, cached_files
@@ -179,7 +180,7 @@ def test_under_aws_own_emulator_it_fetches_for_the_runtime(
     model = onnx_models.sum_and_product().SerializeToString()
     server.objects[KEY] = model
     given = environ | {"MODEL_SHA256": sha256(model).hexdigest(), "MODEL_VERSION": "3"}
-    client = ("-m", "inference_runtime.adapters.aws_lambda_runtime")
+    client = LOOP
     with emulator.with_extension(given, client, file) as function:
         answer = function.invoke({"inputs": {"a": [[1, 2]], "b": [[3, 4]]}})
     assert answer["model_version"] == "3"

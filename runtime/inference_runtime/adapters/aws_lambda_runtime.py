@@ -1,7 +1,8 @@
 """AWS Lambda's image and custom runtimes: the Runtime API loop.
 
-``python -m inference_runtime.adapters.aws_lambda_runtime`` takes the place of ``awslambdaric`` and
-its handler; the events and answers are those of ``aws_lambda``. Beyond them it
+``main`` takes the place of ``awslambdaric`` and its handler; the events and answers are those of
+``aws_lambda``. Images call it by ``python -c``, because ``python -m``, which works too, imports a
+tenth of what comes before the first answer just to find this module. Beyond the handler it
 
 - answers on ``AWS_LAMBDA_MAX_CONCURRENCY`` threads over one model (Lambda Managed Instances);
 - streams answers where ``INFERENCE_INVOKE_MODE`` is ``RESPONSE_STREAM``;
@@ -25,7 +26,7 @@ def main() -> None:
     """
     address = runtime_api_address()
     try:
-        plane = start()
+        plane = start(meanwhile=_import_host)
     except Exception as error:
         from inference_runtime.adapters.lambda_runtime_api import RuntimeApi
 
@@ -35,6 +36,10 @@ def main() -> None:
 
     Host(plane, address).serve()
     plane.close()
+
+
+def _import_host() -> None:
+    from inference_runtime.adapters import lambda_host  # noqa: F401
 
 
 if __name__ == "__main__":
