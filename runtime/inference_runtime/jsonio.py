@@ -15,7 +15,7 @@ from inference_runtime.errors import MalformedBody
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import ModuleType
     from typing import Any, Final, NoReturn
 
@@ -70,6 +70,12 @@ def dumps(value: object) -> bytes:
         except ValueError:
             pass  # orjson says what is wrong
     return (_orjson or import_orjson()).dumps(value)  # type: ignore[no-any-return]
+
+
+def expect(numbers: int) -> None:
+    """Import orjson now, if a request of so many numbers will need it: while a model loads, say."""
+    if _orjson is None and numbers * _NUMBER_BYTES > BYTES_BEFORE_ORJSON:
+        import_orjson()
 
 
 def import_orjson() -> ModuleType:
@@ -147,12 +153,23 @@ def _size(value: object) -> int:
             if isinstance(item, dict):
                 below.extend(item.values())
             elif isinstance(item, list | tuple):
-                below.extend(item)
+                if _are_finite_floats(item):  # as most of an answer
+                    size += len(item) * _NUMBER_BYTES
+                else:
+                    below.extend(item)
         depth += 1
         if size + len(below) > _left or depth > _DEPTH:
             raise _Differs
         level = below
     return size
+
+
+def _are_finite_floats(items: Sequence[Any]) -> bool:
+    """Whether there is nothing else in it; of floats with too large a sum it does not say so."""
+    if {*map(type, items)} != {float}:
+        return False
+    total = sum(items)
+    return bool(total - total == 0)  # not so for infinities
 
 
 def _own_size(item: Any) -> int:
