@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inference_runtime import manifest
+from inference_runtime import jsonio, manifest
 from inference_runtime.engine import selection
 from inference_runtime.engine.ahead import LoadAhead
 from inference_runtime.engine.profiles import profile_of
@@ -60,6 +60,7 @@ class Loader:
         """
         files = model.fetch()
         make_room(files.size)
+        jsonio.expect(files.served.request_elements)  # onnxruntime's library is still on its way
         engine = manifest.or_original(files.served, lambda it: self._engine(it, files.size))
         return InferenceService(self._with_layers(engine), files)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Final, TypeVar
 
+    from inference_runtime.engine.weights import Weights
+
     T = TypeVar("T")
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -38,9 +40,10 @@ class Served:
         path: the file to load, which may be the same.
         options: what makes the fastest runs.
         unpacked_start: whether the first answer was measured to come sooner without prepacking.
+        request_elements: how many a request has; 0 where that is not known.
     """
 
-    __slots__ = ("options", "original", "path", "unpacked_start")
+    __slots__ = ("options", "original", "path", "request_elements", "unpacked_start")
 
     def __init__(
         self,
@@ -49,11 +52,13 @@ class Served:
         options: LoadOptions = DEFAULT_OPTIONS,
         *,
         unpacked_start: bool = False,
+        request_elements: int = 0,
     ) -> None:
         self.original = original
         self.path = path or original
         self.options = options
         self.unpacked_start = unpacked_start
+        self.request_elements = request_elements
 
 
 class Promise:
@@ -65,17 +70,25 @@ class Promise:
         original_files: the same of the original.
         options: how the session is made.
         unpacked_start: as ``Served`` has it.
+        request_elements: likewise.
     """
 
-    __slots__ = ("file", "files", "options", "original_files", "unpacked_start")
+    __slots__ = (
+        "file", "files", "options", "original_files", "request_elements", "unpacked_start",
+    )  # fmt: skip
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         load = document["load"]
         self.file: str = document["served"]["file"]
         self.files: Mapping[str, Mapping[str, Any]] = document["served"]["files"]
         self.original_files: Mapping[str, Mapping[str, Any]] = document["original"]["files"]
-        self.options = LoadOptions(optimize_graph=load["optimize_graph"], prepack=load["prepack"])
+        self.options = LoadOptions(
+            optimize_graph=load["optimize_graph"],
+            prepack=load["prepack"],
+            weights=_weights(document["served"]),
+        )
         self.unpacked_start: bool = load["unpacked_start"]
+        self.request_elements: int = load.get("request_elements", 0)
         _check_names((*self.files, *self.original_files))
         for expected in self.files.values():
             if not (expected["size"] > 0 and expected["sha256"]):
@@ -214,7 +227,7 @@ def read_promise(text: bytes, name: str, *, on_cpu: bool) -> Promise | None:
             return None
         _check_circumstances(document, on_cpu)
         return Promise(document)
-    except (InferenceError, KeyError, TypeError) as error:
+    except (InferenceError, KeyError, TypeError, ValueError) as error:
         raise Mismatch(f"{MANIFEST_FILE} is no manifest: {error!r}") from error
 
 
@@ -227,12 +240,26 @@ def _served(text: bytes, folder: str, name: str, on_cpu: bool) -> Served:
     if os.path.exists(path):
         check_files(promise.original_files, folder, whole=False)
     check_files(promise.files, folder, whole=False)
+    is_digested = promise.files[promise.file]["size"] <= DIGEST_UP_TO_BYTES
     return Served(
         path,
         os.path.join(folder, promise.file),
-        promise.options,
+        promise.options if is_digested else promise.options.replace(weights=None),
         unpacked_start=promise.unpacked_start,
+        request_elements=promise.request_elements,
     )
+
+
+def _weights(served: Mapping[str, Any]) -> Weights | None:
+    """Where the manifest says that the weights are."""
+    weights = served.get("weights")
+    if weights is None:
+        return None
+    from inference_runtime.engine.weights import Weights
+
+    if weights["file"] not in served["files"]:
+        raise Mismatch(f"{weights['file']} is none of the files that it was made for")
+    return Weights.from_json(weights)
 
 
 def _check_names(names: Iterable[str]) -> None:

@@ -10,16 +10,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from inference_runtime.engine import Cancellation
 from inference_runtime.engine.capi import NeedsStockEngine, library
 from inference_runtime.engine.capi.session import CapiEngine
 from inference_runtime.engine.options import LoadOptions
 from inference_runtime.errors import DeadlineExceeded, InvalidInput, ModelNotLoaded
+from inference_runtime.optimize import weight_places
 from inference_runtime.optimize.candidates.onnxruntime_tools import to_ort_format
 from inference_runtime.tensor import BYTES, FP32, Tensor, pack_elements
 from onnx import helper
 
+from bench.models import perceptron
 from tests.runtime import onnx_models
 
 
@@ -72,6 +75,10 @@ def use_everything(tmp_path: Path) -> None:
         engine.run({"x": floats(2, 2)}, ["y"], cancellation)
     with pytest.raises(ModelNotLoaded):
         CapiEngine(str(tmp_path / "absent.onnx"), 1)
+    mapped = tmp_path / "mapped.onnx"
+    onnx.save(perceptron(), mapped, save_as_external_data=True, location="mapped.data")
+    weights = weight_places.find(str(mapped))
+    CapiEngine(str(mapped), 1, LoadOptions(optimize_graph=False, weights=weights))
     speaker = CapiEngine(onnx_models.save(onnx_models.shout(), tmp_path / "shout.onnx"), 1)
     speaker.run({"text": strings(1, b"a", b"")}, ["shouted"])
     with pytest.raises(InvalidInput):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import string_at
 from pathlib import Path
@@ -97,7 +99,7 @@ def test_an_empty_or_absent_file_is_told(tmp_path: Path, content: bytes | None) 
 class TestReadingAhead:
     @pytest.fixture
     def large(self, tmp_path: Path) -> Path:
-        """More than the readers' stripes, and no whole number of pages."""
+        """More than some stripes, and no whole number of pages."""
         path = tmp_path / "large"
         path.write_bytes(os.urandom(1 << 20) * 50 + b"end")
         descriptor = os.open(path, os.O_RDONLY)
@@ -119,11 +121,29 @@ class TestReadingAhead:
 
         monkeypatch.setattr(mapping, "_advise", noted)
         mapped = MappedFile(str(large))
+        mapped.bring([(0, mapped.size)])
+        end = time.monotonic() + 20
         while sum(size for _, size in stripes) < mapped.size:
-            pass
+            assert time.monotonic() < end
+            time.sleep(0.01)
         content = large.read_bytes()
         assert string_at(mapped.address, mapped.size) == content
-        stripes.sort()
         ends = [address + size for address, size in stripes]
         assert [address for address, _ in stripes] == [mapped.address, *ends[:-1]]
-        assert len(stripes) == mapping.MOST_READERS
+        assert max(size for _, size in stripes) == mapping.STRIPE_BYTES
+
+    def test_of_parts_whole_pages_are_brought(
+        self, large: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        page = mmap.PAGESIZE
+        pieces = []
+        monkeypatch.setattr(mapping, "_advise", lambda *given: pieces.append(given) or 0)
+        mapped = MappedFile(str(large))
+        mapped.bring([(10, 5), (3 * page + 1, page)])
+        end = time.monotonic() + 20
+        while len(pieces) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert [(start - mapped.address, size) for start, size, _ in pieces] == [
+            (0, 15), (3 * page, page + 1),
+        ]  # fmt: skip

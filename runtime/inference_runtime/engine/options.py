@@ -6,7 +6,9 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Any, Final
+
+    from inference_runtime.engine.weights import Weights
 
 # Threads do not spin while they wait: spinning burns the quota of a shared vCPU.
 # https://onnxruntime.ai/docs/performance/tune-performance/threading.html
@@ -27,20 +29,29 @@ class LoadOptions:
         prepack: whether it lays the weights out anew for its kernels: a slower start with a copy in
             memory, and faster runs, by how much depends on the model.
         arena: whether it keeps the memory of one run for the next.
+        weights: of the graph, for an engine that maps them itself. Not for a graph that is
+            optimised at load, which may have other weights then, under the same names.
     """
 
-    __slots__ = ("arena", "optimize_graph", "prepack")
+    __slots__ = ("arena", "optimize_graph", "prepack", "weights")
 
     def __init__(
-        self, *, optimize_graph: bool = True, prepack: bool = True, arena: bool = True
+        self,
+        *,
+        optimize_graph: bool = True,
+        prepack: bool = True,
+        arena: bool = True,
+        weights: Weights | None = None,
     ) -> None:
         self.optimize_graph = optimize_graph
         self.prepack = prepack
         self.arena = arena
+        self.weights = weights
 
-    def replace(self, **changes: bool) -> LoadOptions:
+    def replace(self, **changes: bool | None) -> LoadOptions:
         """These options with some changed."""
-        return LoadOptions(**{name: getattr(self, name) for name in self.__slots__} | changes)
+        kept: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        return LoadOptions(**kept | changes)
 
     @property
     def session_config(self) -> dict[str, str]:

@@ -46,7 +46,8 @@ def _checked(served: Served, uri: str, settings: Settings, lease: Lease | None) 
     folder = os.path.dirname(served.path)
     if settings.loads_models:
         read_ahead(served.path)
-    external = external_data(served.path, uri)
+    weights = served.options.weights
+    external = external_data(served.path, uri) if weights is None else [weights.file]
     own_size = os.path.getsize(served.path)
     external_size = sum(_size(uri, folder, name) for name in external)
     is_mapped = served.path.endswith(ORT_SUFFIX)  # as a whole

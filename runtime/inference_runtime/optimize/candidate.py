@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from math import inf, isfinite
 
 from inference_runtime.engine.options import LoadOptions
-from inference_runtime.optimize import lambda_cost, model_file
+from inference_runtime.optimize import lambda_cost, model_file, weight_places
 from inference_runtime.optimize.measure import Subject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from inference_runtime.engine.weights import Weights
     from inference_runtime.optimize.accuracy import Accuracy
     from inference_runtime.optimize.measure import Timing
 
@@ -38,6 +39,7 @@ class Candidate:
         rejected: why it is not served; empty where it may be.
         size_bytes: of all its files.
         compressed_bytes: the same, deflated.
+        weights: where they are, for an engine to map; ``None`` where it should not.
     """
 
     name: str
@@ -52,15 +54,17 @@ class Candidate:
     rejected: str = ""
     size_bytes: int = field(init=False)
     compressed_bytes: int = field(init=False)
+    weights: Weights | None = field(init=False)
 
     def __post_init__(self) -> None:
+        self.weights = None if self.optimize_graph else weight_places.find(self.path)
         self.size_bytes = model_file.size(self.path)
         self.compressed_bytes = model_file.compressed_size(self.path)
 
     @property
     def subjects(self) -> tuple[Subject, Subject]:
         """What is to be measured: packed, and not."""
-        options = LoadOptions(optimize_graph=self.optimize_graph)
+        options = LoadOptions(optimize_graph=self.optimize_graph, weights=self.weights)
         return (
             Subject(self.name, self.path, options),
             Subject(f"{self.name}-unpacked", self.path, options.replace(prepack=False)),

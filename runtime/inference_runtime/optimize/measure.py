@@ -180,6 +180,7 @@ def _tiny_model() -> onnx.ModelProto:
 
 def _run(job: dict[str, Any], subject: Subject, answers: str | None, folder: str) -> dict[str, Any]:
     path = os.path.join(folder, "job.json")
+    weights = subject.options.weights
     with open(path, "w") as file:
         json.dump(
             job | {
@@ -187,6 +188,7 @@ def _run(job: dict[str, Any], subject: Subject, answers: str | None, folder: str
                 "batches": _batches(job["batches"], subject),
                 "optimize_graph": subject.options.optimize_graph,
                 "prepack": subject.options.prepack,
+                "weights": weights.json if weights is not None else None,
             },
             file,
         )  # fmt: skip

@@ -84,7 +84,7 @@ def _replace(folder: str, output: str) -> None:
 def _manifest(
     result: Result, folder: str, original: list[str], served: list[str]
 ) -> dict[str, Any]:
-    served_candidate, task = result.served, result.task
+    served_candidate, task, weights = result.served, result.task, result.served.weights
     timing = served_candidate.timing
     model = model_file.read(os.path.join(folder, MODEL_FILE), weights=False)
     labels = model_file.metadata(model).get(CLASS_LABELS)
@@ -93,11 +93,16 @@ def _manifest(
         "manifest_version": MANIFEST_VERSION,
         "made_by": f"inference-runtime {__version__}",
         "original": {"file": original[0], "files": _files(folder, original)},
-        "served": {"file": served[0], "files": _files(folder, served)},
+        "served": {
+            "file": served[0],
+            "files": _files(folder, served),
+            "weights": weights.json if weights is not None else None,
+        },
         "load": {
             "optimize_graph": served_candidate.optimize_graph,
             "prepack": served_candidate.prepack,
             "unpacked_start": served_candidate.unpacked_start,
+            "request_elements": result.samples.largest,
         },
         "onnxruntime": onnxruntime.__version__,
         "instruction_set": instruction_set() if served_candidate.this_processor else None,

@@ -60,6 +60,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.requests)
 
+    @property
+    def largest(self) -> int:
+        """The elements of the largest request."""
+        return max(map(_elements, self.requests))
+
     def batch(self, rows: int) -> dict[str, Tensor]:
         """One run's input of ``rows`` rows: samples from the first on, again and again.
 

@@ -13,6 +13,7 @@ from time import perf_counter
 
 from inference_runtime.engine import selection
 from inference_runtime.engine.options import LoadOptions
+from inference_runtime.engine.weights import Weights
 from inference_runtime.errors import InferenceError
 from inference_runtime.optimize import tensor_file
 
@@ -40,7 +41,12 @@ def main(job_path: str) -> int:
 
 def _measure(job: dict[str, Any]) -> dict[str, Any]:
     batches = {rows: tensor_file.read(path)[0] for rows, path in job["batches"].items()}
-    options = LoadOptions(optimize_graph=job["optimize_graph"], prepack=job["prepack"])
+    weights = job["weights"]
+    options = LoadOptions(
+        optimize_graph=job["optimize_graph"],
+        prepack=job["prepack"],
+        weights=Weights.from_json(weights) if weights is not None else None,
+    )
     selection.load(
         job["warm_up_model"], 1
     )  # onnxruntime's own start takes the same for every model

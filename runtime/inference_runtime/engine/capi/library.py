@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import allocate_lock
 from ctypes import (
     CDLL,
     CFUNCTYPE,
@@ -23,7 +24,6 @@ from ctypes import (
     c_void_p,
     cast,
 )
-from threading import Lock
 
 from inference_runtime.engine.capi import NeedsStockEngine
 from inference_runtime.engine.options import LOG_ERRORS, disable_telemetry
@@ -81,6 +81,7 @@ _SHORT: dict[str, tuple[int, tuple[Any, ...]]] = {
     "GetSymbolicDimensions": (63, (_P, _P, c_size_t)),
     "CreateRunOptions": (39, (_P,)),
     "RunOptionsSetTerminate": (46, (_P,)),
+    "AddInitializer": (150, (_P, c_char_p, _P)),
     "CreateCpuMemoryInfo": (69, (c_int, c_int, _P)),
     "CreateTensorAsOrtValue": (48, (_P, _P, c_size_t, c_int, _P)),
     "CreateTensorWithDataAsOrtValue": (49, (_P, _P, c_size_t, _P, c_size_t, c_int, _P)),
@@ -238,7 +239,7 @@ class Library:
         raise OrtFailure(name, text)
 
 
-_loading = Lock()
+_loading = allocate_lock()
 _loaded: Library | None = None
 
 

@@ -1,4 +1,4 @@
-"""A file in memory without a copy: read-only pages of the kernel's cache, read ahead by threads."""
+"""A file in memory without a copy: read-only pages of the kernel's cache."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from threading import Thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Final
 
-# Several requests at once are what a disk behind a network needs. A stripe is worth its thread.
-MOST_READERS: Final = 4
+# What is mapped at once: in between, other threads may change the process's memory.
 STRIPE_BYTES: Final = 16 << 20
 
 _FAILED: Final = c_void_p(-1).value
@@ -32,14 +32,13 @@ _advise.argtypes = (c_void_p, c_size_t, c_int)
 class MappedFile:
     """A file's content at an address, for as long as this object lives.
 
-    The content may still be on its way from the disk: what is used early waits for it. Threads have
-    the kernel bring it, and map it in large pieces, which is cheaper than a fault for each page
-    even where the file is in the page cache.
+    The content may still be on its way from the disk: what is used early waits for it.
 
     Args:
         path: of the file: at least a byte long, and not changed while it is mapped.
 
     Attributes:
+        path: as it was given.
         address: of the first byte.
         size: in bytes.
 
@@ -51,12 +50,12 @@ class MappedFile:
     _file = -1
 
     def __init__(self, path: str) -> None:
+        self.path = path
         self._file = os.open(path, os.O_RDONLY)
         self.size = os.fstat(self._file).st_size
         self.address = _mapped(self._file, 0, self.size, 0)
         if not self.address:
             raise OSError(f"{path} cannot be mapped into memory")
-        self._read_ahead()
 
     def __del__(self) -> None:
         if self.address:
@@ -64,16 +63,23 @@ class MappedFile:
         if self._file >= 0:
             os.close(self._file)
 
-    def _read_ahead(self) -> None:
-        readers = min(MOST_READERS, -(-self.size // STRIPE_BYTES))
-        stripe = -(-self.size // readers // mmap.PAGESIZE) * mmap.PAGESIZE
-        for start in range(0, self.size, stripe):
-            # A thread holds on to this object: what it reads stays mapped.
-            Thread(
-                target=self._bring, args=(start, min(stripe, self.size - start)), daemon=True
-            ).start()
+    def bring(self, parts: Iterable[tuple[int, int]]) -> None:
+        """Have a thread map pages that will be needed, and so spare the first run an interrupt for
+        every sixteen of them.
 
-    def _bring(self, start: int, size: int) -> None:
+        Args:
+            parts: start and size of each, in bytes.
+        """
+        # The thread holds on to this object: what it maps stays.
+        Thread(target=self._bring, args=(list(parts),), daemon=True).start()
+
+    def _bring(self, parts: list[tuple[int, int]]) -> None:
+        for start, size in parts:
+            first = start // mmap.PAGESIZE * mmap.PAGESIZE
+            for stripe in range(first, start + size, STRIPE_BYTES):
+                self._bring_stripe(stripe, min(STRIPE_BYTES, start + size - stripe))
+
+    def _bring_stripe(self, start: int, size: int) -> None:
         if _advise(self.address + start, size, _POPULATE_READ) == 0:
             return
         # An older kernel brings the pages to another place: into its cache at least.

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from inference_runtime.engine import Cancellation
     from inference_runtime.engine.capi.prepared import Form
     from inference_runtime.engine.options import LoadOptions
+    from inference_runtime.engine.weights import Weight, Weights
     from inference_runtime.signature import Dimension
     from inference_runtime.tensor import Label
 
@@ -68,16 +69,16 @@ class CapiEngine:
     """
 
     def __init__(self, path: str, threads: int, options: LoadOptions = DEFAULT_OPTIONS) -> None:
-        mapped = _mapped(path)  # read while the library initialises
+        mapped = _mapped(path, threads, options.weights)  # while the library initialises
         self._library = library = load_library()
-        try:
-            self._session = _open_session(library, path, mapped, threads, options)
-        except OrtFailure as failure:
-            raise load_failure(path, str(failure)) from failure
         self._memory = library.make(
             library.CreateCpuMemoryInfo, library.ReleaseMemoryInfo,
             _DEVICE_ALLOCATOR, _DEFAULT_MEMORY,
         )  # fmt: skip
+        try:
+            self._session = _open_session(library, self._memory, path, mapped, threads, options)
+        except OrtFailure as failure:
+            raise load_failure(path, str(failure)) from failure
         self._idle_options: list[Handle] = []
         self._prepared = PreparedRuns(partial(PreparedRun, library, self._session, self._memory))
         self.signature = _signature(library, self._session)
@@ -193,10 +194,16 @@ class CapiEngine:
 
 
 def _open_session(
-    library: Library, path: str, mapped: MappedFile | None, threads: int, load: LoadOptions
+    library: Library,
+    memory: Handle,
+    path: str,
+    mapped: MappedFile | None,
+    threads: int,
+    load: LoadOptions,
 ) -> Handle:
     level = _ENABLE_ALL if load.optimize_graph else _DISABLE_ALL
-    config = load.session_config | (_MAPPED_CONFIG if mapped else {})
+    is_graph = mapped is not None and mapped.path == path
+    config = load.session_config | (_MAPPED_CONFIG if is_graph else {})
     with library.make(library.CreateSessionOptions, library.ReleaseSessionOptions) as options:
         library.SetSessionGraphOptimizationLevel(options, level)
         library.SetIntraOpNumThreads(options, threads)
@@ -205,26 +212,52 @@ def _open_session(
             library.DisableCpuMemArena(options)
         for key, value in config.items():
             library.AddSessionConfigEntry(options, key.encode(), value.encode())
-        if mapped is None:
-            session = library.get(
-                c_void_p, library.CreateSession, library.env, os.fsencode(path), options
-            )
-        else:
+        if mapped is not None and is_graph:
             session = library.get(
                 c_void_p, library.CreateSessionFromArray,
                 library.env, mapped.address, mapped.size, options,
             )  # fmt: skip
-        return Handle(session, library.ReleaseSession, needs=mapped)
+            return Handle(session, library.ReleaseSession, needs=mapped)
+        values = []
+        if mapped is not None and load.weights is not None:
+            for weight in load.weights.tensors:
+                values.append(_value(library, memory, mapped, weight))
+                library.AddInitializer(options, weight.name.encode(), values[-1])
+        session = library.get(
+            c_void_p, library.CreateSession, library.env, os.fsencode(path), options
+        )
+        return Handle(session, library.ReleaseSession, needs=(values, mapped))
 
 
-def _mapped(path: str) -> MappedFile | None:
-    """The file, if it is one that onnxruntime can use in place; else it reads it by its path."""
-    if not path.endswith(ORT_SUFFIX):
+def _mapped(path: str, threads: int, weights: Weights | None) -> MappedFile | None:
+    """What is used in place: the file, if it is in onnxruntime's format, or that of its weights.
+
+    Any other file the library reads by its path.
+    """
+    is_graph = path.endswith(ORT_SUFFIX)
+    if not is_graph and weights is None:
         return None
+    file = path if weights is None else os.path.join(os.path.dirname(path), weights.file)
     try:
-        return MappedFile(path)
+        mapped = MappedFile(file)
     except OSError as error:
         raise load_failure(path, str(error)) from error
+    # On a single processor nothing is gained: the first run maps what it needs, and no more.
+    if threads > 1:
+        mapped.bring([(0, mapped.size)] if weights is None else weights.dense_parts())
+    return mapped
+
+
+def _value(library: Library, memory: Handle, mapped: MappedFile, weight: Weight) -> Handle:
+    """A value whose elements stay where they are mapped."""
+    if weight.offset + weight.size > mapped.size:
+        raise OrtFailure("InvalidGraph", f"{mapped.path} ends before the weight {weight.name!r}")
+    sizes = (c_int64 * len(weight.shape))(*weight.shape)
+    return library.make(
+        library.CreateTensorWithDataAsOrtValue, library.ReleaseValue,
+        memory, mapped.address + weight.offset, weight.size,
+        sizes, len(weight.shape), weight.element_type,
+    )  # fmt: skip
 
 
 def _signature(library: Library, session: Handle) -> Signature:
