@@ -10,7 +10,7 @@ from functools import partial
 
 from inference_runtime.dataplane import DataPlane
 from inference_runtime.errors import InferenceError
-from inference_runtime.models.memory import give_back
+from inference_runtime.heap import give_back
 from inference_runtime.repository import Entry, ModelRepository
 from inference_runtime.telemetry import Stopwatch, log, process_start
 

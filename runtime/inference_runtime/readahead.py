@@ -1,12 +1,9 @@
-"""Brings files into the page cache by threads, for whoever maps or loads them next.
-
-What is there already costs a system call for each piece, and no copy.
-"""
+"""Brings files into the page cache by threads, for whoever maps or loads them next."""
 
 from __future__ import annotations
 
 import os
-from threading import Thread
+from _thread import start_new_thread  # threading is not imported yet when the library is read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +13,8 @@ if TYPE_CHECKING:
 # Several requests at once are what a disk behind a network needs.
 READERS: Final = 4
 PIECE_BYTES: Final = 1 << 20
+# A file is in the cache as a whole, or is not: few places tell, at a system call each.
+PROBES: Final = 16
 
 _NO_WAIT: Final = getattr(os, "RWF_NOWAIT", 0)  # Linux only
 
@@ -29,34 +28,38 @@ def read_ahead(path: str) -> None:
         return
     try:
         file = _File(path)
-        missing = file.missing_pieces()
+        if file.is_here():
+            return
     except OSError:
         return
-    pieces = iter(missing)
-    for _ in missing[:READERS]:
-        Thread(target=file.bring, args=(pieces,), daemon=True).start()
+    pieces = iter(range(0, file.size, PIECE_BYTES))
+    for _ in range(min(READERS, -(-file.size // PIECE_BYTES))):
+        start_new_thread(file.bring, (pieces,))
 
 
 class _File:
-    """An open file, closed when nobody holds this object any more."""
+    """An open file, closed when nobody holds this object any more.
 
-    __slots__ = ("_descriptor",)
+    Attributes:
+        size: in bytes.
+    """
+
+    __slots__ = ("_descriptor", "size")
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_RDONLY)
+        self.size = os.fstat(self._descriptor).st_size
 
     def __del__(self) -> None:
         if hasattr(self, "_descriptor"):
             os.close(self._descriptor)
 
-    def missing_pieces(self) -> list[int]:
-        """Where those begin whose first byte would have to be waited for."""
-        size = os.fstat(self._descriptor).st_size
-        return [at for at in range(0, size, PIECE_BYTES) if not self._is_here(at)]
-
-    def _is_here(self, offset: int) -> bool:
+    def is_here(self) -> bool:
+        """Whether a byte at each of some places would not have to be waited for."""
+        step = max(PIECE_BYTES, self.size // PROBES)
         try:
-            os.preadv(self._descriptor, [bytearray(1)], offset, _NO_WAIT)
+            for offset in range(0, self.size, step):
+                os.preadv(self._descriptor, [bytearray(1)], offset, _NO_WAIT)
         except BlockingIOError:
             return False
         return True
@@ -64,5 +67,8 @@ class _File:
     def bring(self, pieces: Iterator[int]) -> None:
         """Read one after the other; several threads share ``pieces``."""
         buffer = [bytearray(PIECE_BYTES)]
-        for offset in pieces:
-            os.preadv(self._descriptor, buffer, offset)
+        try:
+            for offset in pieces:
+                os.preadv(self._descriptor, buffer, offset)
+        except OSError:
+            pass  # whoever needs the file gets it too, and tells

@@ -1,29 +1,35 @@
 """From settings to a data plane that is ready to answer.
 
-onnxruntime's library loads in a thread from the first line on; meanwhile the model is found, and
+onnxruntime's library loads in a thread from the first lines on; meanwhile the model is found, and
 its file mapped and read; and while that is loaded, in another thread, the rest is imported. What is
 imported here delays all of it.
 """
 
 from __future__ import annotations
 
-from threading import Thread
+import atexit
+from _thread import start_new_thread  # threading takes as long to import as the rest of this
 
+from inference_runtime import heap
 from inference_runtime.engine import selection
 from inference_runtime.errors import InferenceError
-from inference_runtime.models.memory import use_one_heap
 from inference_runtime.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from inference_runtime.dataplane import DataPlane
 
 
-def start(settings: Settings | None = None) -> DataPlane:
+def start(
+    settings: Settings | None = None, meanwhile: Callable[[], object] = lambda: None
+) -> DataPlane:
     """Load the model, run it once, and say so in the log.
 
     Args:
         settings: of this process; read from the environment by default.
+        meanwhile: what the host does for its own start while the model loads.
 
     Returns:
         A data plane whose first request is as fast as the next.
@@ -39,6 +45,7 @@ def start(settings: Settings | None = None) -> DataPlane:
     """
     try:
         plane = prepare(settings or Settings.read())
+        meanwhile()
         plane.repository.load_all()
     except InferenceError as error:
         from inference_runtime.telemetry import log_exception
@@ -55,9 +62,10 @@ def prepare(settings: Settings) -> DataPlane:
         ModelNotLoaded: ``MODEL_URI`` names a repository that cannot be listed or holds no model.
     """
     engine = settings.engine if settings.on_cpu else selection.STOCK
-    use_one_heap()
-    # No daemon: an exit in the middle of the library's start would corrupt its heap and abort.
-    Thread(target=selection.preload, args=(engine,)).start()
+    heap.prepare()
+    start_new_thread(selection.preload, (engine,))
+    # An exit in the middle of the library's start would corrupt its heap and abort: wait for it.
+    atexit.register(selection.preload, engine)
     from inference_runtime.loading import Loader
 
     loader = Loader(settings)

@@ -44,18 +44,18 @@ LOOP = (
 PRINT_MODULES = "import sys; print('\\n' + ' '.join(sys.modules))"
 
 STANDARD_LIBRARY = {
-    "__future__", "_json", "array", "binascii", "collections.abc", "contextlib", "math", "mmap",
+    "__future__", "_json", "array", "atexit", "binascii", "collections.abc", "math", "mmap",
 }  # fmt: skip
 OWN = {
     "", "adapters", "adapters.aws_lambda", "adapters.lambda_function", "adapters.lambda_http",
-    "adapters.watchdog", "assembly",
+    "adapters.watchdog", "assembly", "bundle",
     "codecs", "codecs.nested", "codecs.open_inference", "codecs.simple", "content_encoding",
     "dataplane", "endpoints", "endpoints.open_inference", "endpoints.simple", "engine",
     "engine.ahead", "engine.capi", "engine.capi.library", "engine.capi.mapping",
     "engine.capi.prepared", "engine.capi.session", "engine.capi.values",
     "engine.failures", "engine.labels", "engine.options",
     "engine.profiles", "engine.selection", "engine.threads",
-    "errors", "exchange", "jsonio", "loading", "manifest", "messages", "models",
+    "errors", "exchange", "heap", "jsonio", "loading", "manifest", "messages", "models",
     "models.files", "models.local", "models.memory", "models.onnx_file", "observers",
     "observers.request_log",
     "readahead",

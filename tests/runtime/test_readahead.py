@@ -59,7 +59,7 @@ def test_every_page_comes(file: Path) -> None:
 
 def test_what_is_there_is_not_read_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.read_bytes()
-    monkeypatch.setattr(readahead, "Thread", None)
+    monkeypatch.setattr(readahead, "start_new_thread", None)
     read_ahead(str(file))
 
 

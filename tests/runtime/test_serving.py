@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from inference_runtime import serving
@@ -12,6 +13,8 @@ from inference_runtime.settings import Settings
 
 from tests.runtime import onnx_models as models
 from tests.runtime.conftest import ReadLog, Start
+
+PATH = str(Path(serving.__file__).parents[1])
 
 # The start
 
@@ -72,6 +75,26 @@ def test_a_missing_model_ends_the_start_and_is_logged(read_log: ReadLog) -> None
     with pytest.raises(ModelNotLoaded):
         serving.start(Settings.read({"MODEL_URI": "/nowhere.onnx"}))
     assert read_log()[0]["error"] == "MODEL_NOT_LOADED"
+
+
+def test_the_library_s_start_waits_for_no_import_of_threads_or_models() -> None:
+    code = """
+import sys
+from inference_runtime import serving
+
+def begin(function, arguments):
+    assert function is serving.selection.preload
+    print({*sys.modules} & {"threading", "functools", "contextlib", "inference_runtime.loading"})
+    sys.exit()
+
+serving.start_new_thread = begin
+serving.start()
+"""
+    started = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True,
+        env={"MODEL_URI": "/nowhere.onnx", "PYTHONPATH": PATH},
+    )  # fmt: skip
+    assert started.stdout.splitlines() == ["set()"]
 
 
 def test_a_start_that_fails_lets_the_library_s_own_start_end() -> None:

@@ -8,7 +8,6 @@ over the C module behind ``socket``, which itself imports ``enum`` and ``selecto
 from __future__ import annotations
 
 from _socket import IPPROTO_TCP, SHUT_RD, SOCK_STREAM, TCP_NODELAY, getaddrinfo, socket
-from contextlib import suppress
 from io import BufferedReader, RawIOBase
 
 TYPE_CHECKING = False
@@ -94,8 +93,10 @@ class Connection:
     def interrupt(self) -> None:
         """From another thread: let whoever waits for an answer wait no longer."""
         self._interrupted = True
-        with suppress(OSError):  # the server may have ended the connection
+        try:  # noqa: SIM105 - contextlib is not imported before the first answer
             self._socket.shutdown(SHUT_RD)
+        except OSError:
+            pass  # the server has ended the connection
 
     def close(self) -> None:
         """End the connection."""

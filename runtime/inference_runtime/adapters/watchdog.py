@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from math import inf
 from threading import Condition, Thread
 
 from inference_runtime.engine import Cancellation
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Watchdog:
@@ -23,26 +18,25 @@ class Watchdog:
         self._wakes_at = inf
         Thread(target=self._watch, daemon=True).start()
 
-    @contextmanager
-    def limit(self, deadline: float) -> Iterator[Cancellation]:
-        """Watch a run for as long as the context lasts.
+    def limit(self, deadline: float) -> Limit:
+        """What watches a run, as a context, for as long as that lasts.
 
         Args:
             deadline: on the ``time.time`` clock.
-
-        Returns:
-            What the run is given, and what is cancelled at ``deadline``.
         """
-        cancellation = Cancellation()
+        return Limit(self, deadline)
+
+    def add(self, cancellation: Cancellation, deadline: float) -> None:
+        """Have ``cancellation`` cancelled at ``deadline``."""
         with self._changed:
             self._deadlines[cancellation] = deadline
             if deadline < self._wakes_at:
                 self._changed.notify()
-        try:
-            yield cancellation
-        finally:
-            with self._changed:
-                del self._deadlines[cancellation]
+
+    def remove(self, cancellation: Cancellation) -> None:
+        """Leave ``cancellation`` alone from now on."""
+        with self._changed:
+            del self._deadlines[cancellation]
 
     def _watch(self) -> None:
         with self._changed:
@@ -55,3 +49,21 @@ class Watchdog:
                     else:
                         self._wakes_at = min(self._wakes_at, deadline)
                 self._changed.wait(None if self._wakes_at == inf else self._wakes_at - now)
+
+
+class Limit:
+    """Watches one run; entered, it is what that is given, and what is cancelled at the deadline."""
+
+    __slots__ = ("_cancellation", "_deadline", "_watchdog")
+
+    def __init__(self, watchdog: Watchdog, deadline: float) -> None:
+        self._watchdog = watchdog
+        self._deadline = deadline
+        self._cancellation = Cancellation()
+
+    def __enter__(self) -> Cancellation:
+        self._watchdog.add(self._cancellation, self._deadline)
+        return self._cancellation
+
+    def __exit__(self, *_: object) -> None:
+        self._watchdog.remove(self._cancellation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from _thread import allocate_lock
 
 from inference_runtime.errors import DeadlineExceeded
 
@@ -54,7 +54,7 @@ class Cancellation:
     __slots__ = ("_lock", "_terminate", "reason")
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = allocate_lock()
         self._terminate: Callable[[], None] | None = None
         self.reason: BaseException | None = None
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 EMBEDDED_FACTOR: Final = 1.5
 
 _MIB = 1 << 20
-_M_ARENA_MAX = -8  # malloc.h
 
 
 def check_fits(
@@ -51,28 +50,6 @@ def check_fits(
             f" {_mib(external)} of external data), but {_mib(limit)} is {source}, of which"
             f" {_mib(taken)} are taken: give it more memory, or make the model smaller"
         )
-
-
-def use_one_heap() -> None:
-    """Have all threads allocate from one heap, where glibc would give each its own.
-
-    Those of threads grow by a system call for each page, some 2,000 of them while onnxruntime's
-    library initialises in one. It has to be called before there are threads.
-    """
-    from ctypes import CDLL
-
-    set_option = getattr(CDLL(None), "mallopt", None)
-    if set_option is not None:
-        set_option(_M_ARENA_MAX, 1)
-
-
-def give_back() -> None:
-    """Give memory that was freed and is kept for later back to the system, where glibc keeps it."""
-    from ctypes import CDLL
-
-    trim = getattr(CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def is_memory(folder: str, *, cloud_run: bool) -> bool:
