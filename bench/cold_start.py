@@ -8,6 +8,7 @@ warm. Nobody's interpreter looks into a virtual environment, and all bytecode is
 
 from __future__ import annotations
 
+import marshal
 import os
 import re
 import shutil
@@ -201,8 +202,10 @@ def _start_floor(contender: Contender, model: str, prefix: tuple[str, ...]) -> S
 
 def _floor(contender: Contender, model: str, answer_fd: int) -> list[str]:
     columns = {"mlp": 256, "resnet18": 224}.get(model, TOKENS)
-    file = optimised.served_file(_model(contender, model).parent)
-    return [*contender.command, str(file), str(answer_fd), str(columns)]
+    folder = _model(contender, model).parent
+    places = marshal.dumps(optimised.weights(folder)).hex()
+    file = optimised.served_file(folder)
+    return [*contender.command, str(file), str(answer_fd), str(columns), places]
 
 
 def _model(contender: Contender, model: str) -> Path:

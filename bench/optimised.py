@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from inference_runtime.manifest import MANIFEST_FILE, Mismatch, read_promise
 
@@ -43,5 +44,13 @@ def _serves(folder: Path) -> bool:
 
 def served_file(folder: Path) -> Path:
     """What the manifest in ``folder`` has served."""
-    manifest = json.loads((folder / MANIFEST_FILE).read_text())
-    return folder / manifest["served"]["file"]
+    return folder / _served(folder)["file"]
+
+
+def weights(folder: Path) -> dict[str, Any] | None:
+    """Where the manifest in ``folder`` says that the weights of that are."""
+    return _served(folder)["weights"]  # type: ignore[no-any-return]
+
+
+def _served(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / MANIFEST_FILE).read_text())["served"]  # type: ignore[no-any-return]

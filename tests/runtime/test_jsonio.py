@@ -6,14 +6,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import onnx
 import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from inference_runtime import jsonio
 from inference_runtime.errors import MalformedBody
+
+from tests.runtime import onnx_models
+from tests.runtime.manifests import write
 
 WITHOUT_ORJSON = jsonio.BYTES_BEFORE_ORJSON
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
@@ -153,3 +158,28 @@ def test_orjson_comes_with_a_large_body_or_with_many_small_ones(code: str) -> No
 def test_a_number_that_is_none_is_null_in_both() -> None:
     jsonio._left = WITHOUT_ORJSON
     assert jsonio.dumps([float("nan")]) == orjson.dumps([float("nan")]) == b"[null]"
+
+
+class TestExpecting:
+    @pytest.mark.parametrize(("numbers", "imports"), [(150_528, True), (256, False), (0, False)])
+    def test_only_a_large_request_is_worth_the_import(self, numbers: int, imports: bool) -> None:
+        code = (
+            "import sys; from inference_runtime import jsonio;"
+            f" jsonio.expect({numbers}); print('orjson' in sys.modules)"
+        )
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        assert ran.stdout.decode().strip() == str(imports)
+
+    def test_it_comes_while_the_model_loads(self, tmp_path: Path) -> None:
+        onnx.save(onnx_models.scaled(), tmp_path / "model.onnx")
+        load = {"optimize_graph": True, "prepack": True, "unpacked_start": True}
+        write(tmp_path, "model.onnx", load={**load, "request_elements": 150_528})
+        code = (
+            "import sys; from inference_runtime.serving import start; start();"
+            " print('orjson' in sys.modules)"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", code], env={"MODEL_URI": str(tmp_path / "model.onnx")},
+            capture_output=True, check=True,
+        )  # fmt: skip
+        assert ran.stdout.decode().splitlines()[-1] == "True"

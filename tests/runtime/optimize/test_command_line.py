@@ -132,6 +132,25 @@ def test_large_models_are_written_with_external_data_and_serve(tmp_path: Path) -
     assert list(service.signature.inputs) == ["features"]
 
 
+def test_the_manifest_says_where_weights_are_and_how_large_a_request_is(tmp_path: Path) -> None:
+    path = save(models.dense(), tmp_path / "mine.onnx")
+    output = tmp_path / "out"
+    # A candidate that is not optimised at load serves, for nobody makes a run after the first.
+    assert optimize(path, "-o", output, "--candidates", "graph", "--calls", "1") == 0
+    written = document(output)
+    features = models.dense().graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    assert written["load"]["request_elements"] == features
+    served = manifest.served(str(output / "model.onnx"))
+    assert served.request_elements == features
+    if served.path.endswith(".ort") or served.options.optimize_graph:
+        assert written["served"]["weights"] is None
+        return
+    assert served.options.weights is not None
+    assert served.options.weights.json == written["served"]["weights"]
+    size = (output / served.options.weights.file).stat().st_size
+    assert sum(weight.size for weight in served.options.weights.tensors) == size
+
+
 def test_without_samples_only_what_keeps_answers_is_tried(
     tmp_path: Path, digits: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
