@@ -314,9 +314,10 @@ VARIABLES: Final = (
         "auto, cold, throughput or memory",
         "What loading a model weighs most. cold: the first answer, with no run before it, and for a"
         " compiled model packed weights only afterwards; throughput: every answer; memory: weights"
-        " stay in the mapped file, no memory is kept between runs, and what a load leaves goes back"
-        " to the system. auto: cold where a caller waits for the start, on AWS Lambda, Google Cloud"
-        " and Azure Functions, if the model runs on the CPU; else throughput.",
+        " stay in the mapped file, neither packed nor laid out for the processor, no memory is kept"
+        " between runs, and what a load leaves goes back to the system. auto: cold where a caller"
+        " waits for the start, on AWS Lambda, Google Cloud and Azure Functions, if the model runs"
+        " on the CPU; else throughput.",
     ),
     Variable(
         "INFERENCE_PACK_AFTERWARDS", "pack_afterwards", _is_on, "on", "on or off",

@@ -18,8 +18,8 @@ def test_every_option_gives_the_same_answer(engine: str, digits: Path) -> None:
     inputs = {"pixels": Tensor(FP32, [2, 64], np.arange(128, dtype=np.float32))}
     expected = selection.load(path, 1, engine).run(inputs, ["probabilities"])
 
-    for optimize_graph, prepack in product([True, False], repeat=2):
-        options = LoadOptions(optimize_graph=optimize_graph, prepack=prepack)
+    for optimize_graph, layout, prepack in product([True, False], repeat=3):
+        options = LoadOptions(optimize_graph=optimize_graph, layout=layout, prepack=prepack)
         outputs = selection.load(path, 1, engine, options).run(inputs, ["probabilities"])
         np.testing.assert_allclose(
             np.frombuffer(outputs["probabilities"].buffer, np.float32),

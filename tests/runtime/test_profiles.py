@@ -19,6 +19,7 @@ from inference_runtime.engine.options import DEFAULT_OPTIONS, LoadOptions
 from inference_runtime.engine.packing import PackAfterwards
 from inference_runtime.engine.profiles import profile_of
 from inference_runtime.errors import DeadlineExceeded, ModelNotLoaded
+from inference_runtime.loading import Loader
 from inference_runtime.manifest import Served
 from inference_runtime.messages import Request
 from inference_runtime.models import memory
@@ -97,6 +98,21 @@ class TestChoice:
             for name in ("cold", "throughput", "memory")
         }
         assert keeps == {"cold": True, "throughput": True, "memory": False}
+
+    @pytest.mark.parametrize(("name", "level"), [("cold", 99), ("throughput", 99), ("memory", 2)])
+    def test_how_far_a_graph_is_optimised_at_load(self, name: str, level: int) -> None:
+        """All levels, or those whose graph takes no more memory."""
+        profile = profile_of(settings(INFERENCE_PROFILE=name))
+        assert profile.options(PLAIN)[0].graph_level == level
+        for options in profile.options(PACKED_IS_FASTER):
+            assert options is None or options.graph_level == 0, "it was optimised before"
+
+    @pytest.mark.parametrize("name", ["cold", "throughput", "memory"])
+    def test_threads_are_those_of_the_processor_unless_set(self, name: str, digits: Path) -> None:
+        model = {"MODEL_URI": str(digits / "digits.onnx"), "INFERENCE_PROFILE": name}
+        on_lambda = {**model, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "5307"}
+        assert Loader(settings(**on_lambda)).threads == 3
+        assert Loader(settings(**on_lambda, INFERENCE_THREADS="2")).threads == 2
 
     def test_options_are_changed_in_a_copy(self) -> None:
         changed = DEFAULT_OPTIONS.replace(prepack=False)
@@ -239,6 +255,7 @@ def test_it_is_not_packed_where_memory_has_no_room_for_both(
 
 
 ANONYMOUS_MEMORY = """
+import sys
 from inference_runtime.serving import start
 from inference_runtime.messages import Request
 
@@ -248,10 +265,20 @@ def anonymous():
     return int(fields["RssAnon"].split()[0]) * 1024
 
 plane = start()
-body = b'{"features": [' + b",".join([b"0.5"] * 2048) + b"]}"
+body = sys.argv[1].encode()
 assert plane.handle(Request("POST", "/predict", {}, body, "id")).status == 200
 print(anonymous())
 """
+
+
+def anonymous_bytes(folder: Path, row: object) -> int:
+    """What a process holds that serves the model in ``folder`` and has answered ``row``."""
+    ended = subprocess.run(
+        [sys.executable, "-c", ANONYMOUS_MEMORY, json.dumps({"features": row})],
+        env={"MODEL_URI": str(folder / "model.onnx"), "INFERENCE_PROFILE": "memory"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return int(ended.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("form", ["external data", "ORT format"])
@@ -269,13 +296,18 @@ def test_large_weights_are_used_where_their_file_is_mapped(tmp_path: Path, form:
             write(folder, "optimized.ort", load={
                 "optimize_graph": False, "prepack": True, "unpacked_start": True,
             })  # fmt: skip
-    taken = [
-        int(subprocess.run(
-            [sys.executable, "-c", ANONYMOUS_MEMORY],
-            env={"MODEL_URI": str(folder / "model.onnx"), "INFERENCE_PROFILE": "memory"},
-            capture_output=True, text=True, check=True,
-        ).stdout.splitlines()[-1])
-        for folder in (small, large)
-    ]  # fmt: skip
+    taken = [anonymous_bytes(folder, [0.5] * 2048) for folder in (small, large)]
     weights = 4 * 16 * 1024 * 2048
     assert taken[1] - taken[0] < weights / 10
+
+
+def test_so_are_those_of_convolutions_where_memory_counts_most(tmp_path: Path) -> None:
+    """Laid out for this processor they would be copied."""
+    small, large = tmp_path / "small", tmp_path / "large"
+    for folder, widths in ((small, (8, 8, 8, 8)), (large, (64, 128, 256, 512))):
+        folder.mkdir()
+        made = bench.resnet(widths, image=32)
+        onnx.save(made, folder / "model.onnx", save_as_external_data=True, location="weights")
+    row = [[[0.5] * 32] * 32] * 3
+    taken = [anonymous_bytes(folder, row) for folder in (small, large)]
+    assert taken[1] - taken[0] < (large / "weights").stat().st_size / 10

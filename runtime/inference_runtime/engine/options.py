@@ -19,6 +19,7 @@ SESSION_CONFIG: Final = {
 INTER_OP_THREADS: Final = 1
 LOG_ERRORS: Final = 3  # onnxruntime's severity: its warnings are no JSON and nobody can act on them
 ORT_SUFFIX: Final = ".ort"  # of files in onnxruntime's own format
+_DISABLE_ALL, _ENABLE_EXTENDED, _ENABLE_ALL = 0, 2, 99  # GraphOptimizationLevel
 
 
 class LoadOptions:
@@ -26,6 +27,8 @@ class LoadOptions:
 
     Attributes:
         optimize_graph: whether onnxruntime optimises the graph.
+        layout: whether that lays convolutions out for this processor, too: faster runs, and a
+            slower start with another copy of their weights.
         prepack: whether it lays the weights out anew for its kernels: a slower start with a copy in
             memory, and faster runs, by how much depends on the model.
         arena: whether it keeps the memory of one run for the next.
@@ -33,17 +36,19 @@ class LoadOptions:
             optimised at load, which may have other weights then, under the same names.
     """
 
-    __slots__ = ("arena", "optimize_graph", "prepack", "weights")
+    __slots__ = ("arena", "layout", "optimize_graph", "prepack", "weights")
 
     def __init__(
         self,
         *,
         optimize_graph: bool = True,
+        layout: bool = True,
         prepack: bool = True,
         arena: bool = True,
         weights: Weights | None = None,
     ) -> None:
         self.optimize_graph = optimize_graph
+        self.layout = layout
         self.prepack = prepack
         self.arena = arena
         self.weights = weights
@@ -52,6 +57,13 @@ class LoadOptions:
         """These options with some changed."""
         kept: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         return LoadOptions(**kept | changes)
+
+    @property
+    def graph_level(self) -> int:
+        """onnxruntime's ``GraphOptimizationLevel``."""
+        if not self.optimize_graph:
+            return _DISABLE_ALL
+        return _ENABLE_ALL if self.layout else _ENABLE_EXTENDED
 
     @property
     def session_config(self) -> dict[str, str]:

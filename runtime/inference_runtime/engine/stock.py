@@ -140,11 +140,8 @@ def _open_session(
 
 
 def _session_options(threads: int, options: LoadOptions) -> ort.SessionOptions:
-    levels = ort.GraphOptimizationLevel
     session = ort.SessionOptions()
-    session.graph_optimization_level = (
-        levels.ORT_ENABLE_ALL if options.optimize_graph else levels.ORT_DISABLE_ALL
-    )
+    session.graph_optimization_level = ort.GraphOptimizationLevel(options.graph_level)
     session.log_severity_level = LOG_ERRORS
     session.enable_cpu_mem_arena = options.arena
     session.intra_op_num_threads = threads

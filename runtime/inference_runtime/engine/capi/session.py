@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from inference_runtime.tensor import Label
 
 _DENSE_TENSOR = 1  # ONNXType
-_DISABLE_ALL, _ENABLE_ALL = 0, 99  # GraphOptimizationLevel
 # The session takes graph and weights from where the file is mapped, instead of copying both.
 _MAPPED_CONFIG = {
     "session.use_ort_model_bytes_directly": "1",
@@ -201,11 +200,10 @@ def _open_session(
     threads: int,
     load: LoadOptions,
 ) -> Handle:
-    level = _ENABLE_ALL if load.optimize_graph else _DISABLE_ALL
     is_graph = mapped is not None and mapped.path == path
     config = load.session_config | (_MAPPED_CONFIG if is_graph else {})
     with library.make(library.CreateSessionOptions, library.ReleaseSessionOptions) as options:
-        library.SetSessionGraphOptimizationLevel(options, level)
+        library.SetSessionGraphOptimizationLevel(options, load.graph_level)
         library.SetIntraOpNumThreads(options, threads)
         library.SetInterOpNumThreads(options, INTER_OP_THREADS)
         if not load.arena:
