@@ -268,6 +268,22 @@ class TestFailures:
             texts.add(str(raised.value))
         assert len(texts) == 1
 
+    @pytest.mark.parametrize("engine", [StockEngine])
+    @pytest.mark.parametrize("cancellation", [None, Cancellation()])
+    def test_onnxruntime_writes_no_line_of_its_own(
+        self,
+        engine: type[CapiEngine] | type[StockEngine],
+        cancellation: Cancellation | None,
+        tmp_path: Path,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        """What it returns, our log tells, or the caller."""
+        path = onnx_models.save(onnx_models.lookup(), tmp_path / "model.onnx")
+        loaded = engine(path, 1)
+        with pytest.raises(InvalidInput, match="indices element out of data bounds"):
+            loaded.run({"index": integers(7)}, ["row"], cancellation)
+        assert capfd.readouterr().err == ""
+
     @pytest.mark.parametrize("content", [None, b"", b"not a model", b"\x08\x09"])
     def test_a_file_that_is_no_model(self, tmp_path: Path, content: bytes | None) -> None:
         path = tmp_path / "model.onnx"

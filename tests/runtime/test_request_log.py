@@ -102,6 +102,18 @@ def test_an_error_of_ours_is_told_in_full_to_the_log_alone(
     assert (line["status"], line["error"], line["fault"]) == (500, "INTERNAL", "server")
 
 
+@pytest.mark.parametrize("engine", ["capi", "stock"])
+def test_what_onnxruntime_says_of_a_failure_is_in_the_log_alone(
+    engine: str, start: Start, read_log: ReadLog
+) -> None:
+    plane = start(models.zeros(), INFERENCE_ENGINE=engine)
+    reply = post(plane, {"inputs": {"count": [1 << 45]}})
+    assert json.loads(reply.body)["error"]["message"] == "the model ran out of memory"
+    *_, failure, line = read_log()
+    assert line["error"] == "MODEL_FAILED"
+    assert "Non-zero status code returned while running ConstantOfShape" in failure["traceback"]
+
+
 def test_without_http_an_error_of_ours_is_raised(broken: DataPlane, read_log: ReadLog) -> None:
     with pytest.raises(InferenceError, match="an internal error"):
         broken.invoke(TWO_ROWS, "id-2")

@@ -17,7 +17,10 @@ SESSION_CONFIG: Final = {
     "session.inter_op.allow_spinning": "0",
 }
 INTER_OP_THREADS: Final = 1
-LOG_ERRORS: Final = 3  # onnxruntime's severity: its warnings are no JSON and nobody can act on them
+# onnxruntime's severities. Its lines are no JSON. Nobody can act on its warnings; and what fails in
+# a run it returns, too, so that the line of the request tells it, or the traceback beside that.
+LOG_ERRORS: Final = 3
+LOG_OF_RUNS: Final = 4  # what is fatal
 ORT_SUFFIX: Final = ".ort"  # of files in onnxruntime's own format
 _DISABLE_ALL, _ENABLE_EXTENDED, _ENABLE_ALL = 0, 2, 99  # GraphOptimizationLevel
 

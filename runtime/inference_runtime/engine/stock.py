@@ -8,6 +8,7 @@ from inference_runtime.engine.options import (
     DEFAULT_OPTIONS,
     INTER_OP_THREADS,
     LOG_ERRORS,
+    LOG_OF_RUNS,
     disable_telemetry,
 )
 from inference_runtime.engine.providers import runs_on_gpu
@@ -90,6 +91,7 @@ class StockEngine:
     ) -> dict[str, Tensor]:
         """Run the model once; see ``Engine.run``."""
         options = ort.RunOptions()
+        options.log_severity_level = LOG_OF_RUNS
         if cancellation is not None:
             cancellation.attach(lambda: setattr(options, "terminate", True))
         names = list(dict.fromkeys(outputs))
