@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass, field
 
 from inference_runtime.optimize import model_file, publication, source
@@ -16,6 +15,7 @@ from inference_runtime.optimize.choice import Tolerance, choose, judge
 from inference_runtime.optimize.errors import DoesNotApply, NotOptimized
 from inference_runtime.optimize.measure import Effort, measure
 from inference_runtime.optimize.recipes import RECIPES
+from inference_runtime.optimize.workspace import workspace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def optimize(task: Task, progress: Progress | None = None) -> Result:
     parent = os.path.dirname(os.path.abspath(task.output))
     try:
         os.makedirs(parent, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".optimizing-", dir=parent) as folder:
+        with workspace(parent) as folder:
             return _optimize(task, folder, progress)
     except OSError as error:
         raise NotOptimized(

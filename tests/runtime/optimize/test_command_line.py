@@ -262,24 +262,54 @@ def test_wrong_options_are_refused_by_name(capsys: pytest.CaptureFixture[str]) -
         assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    path = save(models.dense(), tmp_path / "mine.onnx")
-    parent = tmp_path / "parent"
-    command = [sys.executable, "-m", "inference_runtime.cli", "optimize", path]
+def measuring(model: str, output: Path) -> tuple[subprocess.Popen[str], Path]:
+    """A process that optimises for long, and the folder that it works in."""
+    before = set(output.parent.glob(".optimizing-*"))
+    command = [sys.executable, "-m", "inference_runtime.cli", "optimize", model]
     process = subprocess.Popen(
-        [*command, "-o", str(parent / "out"), "--rounds", "1000"], stderr=subprocess.PIPE, text=True
+        [*command, "-o", str(output), "--rounds", "1000"], stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 30
-    while not any(parent.glob(".optimizing-*/job.json")):
+    while True:
+        for job in output.parent.glob(".optimizing-*/job.json"):
+            if job.parent not in before:
+                return process, job.parent
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def interrupt(process: subprocess.Popen[str], number: signal.Signals) -> None:
     process.send_signal(number)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "inference-runtime: interrupted" in error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    path = save(models.dense(), tmp_path / "mine.onnx")
+    parent = tmp_path / "parent"
+    process, _ = measuring(path, parent / "out")
+    interrupt(process, number)
     assert list(parent.iterdir()) == []
+
+
+def test_what_a_killed_run_left_the_next_removes_and_nothing_of_one_that_lives(
+    tmp_path: Path,
+) -> None:
+    path = save(models.dense(), tmp_path / "mine.onnx")
+    parent = tmp_path / "parent"
+    killed, left = measuring(path, parent / "first")
+    killed.kill()
+    killed.communicate(timeout=30)
+    assert left.exists()
+    living, in_use = measuring(path, parent / "second")
+    assert not left.exists()
+    assert optimize(path, "-o", parent / "third", "--candidates", "graph") == 0
+    assert in_use.exists()
+    interrupt(living, signal.SIGINT)
+    assert [path.name for path in parent.iterdir()] == ["third"]
 
 
 def test_the_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
