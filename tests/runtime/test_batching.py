@@ -13,12 +13,15 @@ from inference_runtime import fusion
 from inference_runtime.engine import Cancellation, batching
 from inference_runtime.engine.batching import BatchingEngine, is_exact
 from inference_runtime.engine.capi.session import CapiEngine
+from inference_runtime.engine.layers import add_layers
 from inference_runtime.errors import DeadlineExceeded, InvalidInput
+from inference_runtime.settings import Settings
 from inference_runtime.signature import Signature, TensorSpec
 from inference_runtime.tensor import FP32, Tensor
 from onnxruntime.quantization import quantize_dynamic
 
 from tests.runtime import onnx_models
+from tests.runtime.conftest import ReadLog
 from tests.runtime.optimize import models
 
 POISON = -1.0
@@ -204,13 +207,17 @@ def test_a_model_that_treats_rows_apart_is_exact(tmp_path: Path) -> None:
     assert is_exact(onnx_models.load(onnx_models.sum_and_product(), tmp_path))
 
 
-def test_a_model_that_mixes_rows_is_not(tmp_path: Path) -> None:
-    assert not is_exact(onnx_models.load(onnx_models.total(), tmp_path))
+def sums_so_far() -> onnx.ModelProto:
+    """Each row is the sum of itself and those before it."""
     node = onnx_models.helper.make_node("CumSum", ["x", "axis"], ["y"])
     axis = onnx_models.helper.make_tensor("axis", onnx_models.TensorProto.INT32, [], [0])
     specs = [onnx_models.tensor(name, "FP32", ["N", 2]) for name in ("x", "y")]
-    mixing = onnx_models.model([node], specs[:1], specs[1:], [axis])
-    assert not is_exact(onnx_models.load(mixing, tmp_path))
+    return onnx_models.model([node], specs[:1], specs[1:], [axis])
+
+
+def test_a_model_that_mixes_rows_is_not(tmp_path: Path) -> None:
+    assert not is_exact(onnx_models.load(onnx_models.total(), tmp_path))
+    assert not is_exact(onnx_models.load(sums_so_far(), tmp_path))
 
 
 @pytest.mark.parametrize("make", [models.dense, models.convolutions, models.transformer])
@@ -235,3 +242,23 @@ def test_a_model_that_scales_by_the_largest_value_of_all_rows_is_not(tmp_path: P
     onnx.save(models.dense(), path)
     quantize_dynamic(path, quantized)
     assert not is_exact(CapiEngine(str(quantized), 1))
+
+
+@pytest.mark.parametrize(
+    ("setting", "made", "batches", "said"),
+    [
+        ("exact", models.dense(), True, None),
+        ("exact", sums_so_far(), False, "rows run together differ from rows run alone"),
+        ("on", sums_so_far(), True, None),
+        ("on", onnx_models.square(), False, "the model does not take any number of rows"),
+    ],
+)
+def test_the_setting_decides_together_with_the_probe(
+    setting: str, made: onnx.ModelProto, batches: bool, said: str | None, tmp_path: Path,
+    read_log: ReadLog,
+) -> None:  # fmt: skip
+    engine = onnx_models.load(made, tmp_path)
+    layered = add_layers(engine, Settings.read({"MODEL_URI": "m", "INFERENCE_BATCHING": setting}))
+    assert isinstance(layered, BatchingEngine) is batches
+    assert (layered is engine) is not batches
+    assert [line["detail"] for line in read_log()] == ([said] if said else [])

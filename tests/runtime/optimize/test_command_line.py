@@ -81,6 +81,10 @@ def test_the_manifest_says_what_was_made_measured_and_chosen(demo: Path) -> None
     for candidate in figures.values():
         assert candidate["size_bytes"] > candidate["compressed_bytes"] > 0
         assert set(candidate["latency_ms"]) == {"1", "8", "32"}
+        for run in candidate["latency_ms"].values():
+            assert 0 < run["p50"] <= run["p95"] <= run["p99"]
+        assert min(candidate["load_ms"], candidate["first_ms"]) > 0
+        assert candidate["peak_bytes"] > 1_000_000
         assert candidate["lambda_usd_per_million_calls"]["256"] >= 0.2
         assert 0 <= candidate["mean_error"] <= candidate["max_error"]
         assert 0 <= candidate["agreement"] <= 1
@@ -119,8 +123,30 @@ def test_the_tables_show_every_candidate_and_why_others_are_left_out(
     assert "int4" in captured.out
     assert "> 1e-06" in captured.out
     assert "fused was left out: it has no attention" in captured.out
-    assert "Answers on 10 samples" in captured.out
+    for title in ("Size and start", "Answers on 10 samples", "Ways to load 'original'"):
+        assert title in captured.out
     assert "Making candidates" in captured.err
+    for candidate in document(tmp_path / "out")["candidates"]:
+        rows = [line.split()[1:] for line in captured.out.splitlines() if candidate["name"] in line]
+        assert any(close(row, latencies(candidate), abs=0.002, rel=0.01) for row in rows)
+        assert any(close(row, costs(candidate), abs=0.005) for row in rows)
+
+
+def latencies(candidate: dict[str, Any]) -> list[float]:
+    """The row of the table "Milliseconds of a run, by its rows"."""
+    runs = (candidate["latency_ms"][rows] for rows in ("1", "8", "32"))
+    return [run[percentile] for run in runs for percentile in ("p50", "p95", "p99")]
+
+
+def costs(candidate: dict[str, Any]) -> list[float]:
+    """The row of the table "US dollars for a million calls on Lambda"."""
+    return list(candidate["lambda_usd_per_million_calls"].values())
+
+
+def close(shown: list[str], expected: list[float], **tolerance: float) -> bool:
+    """Whether the cells of a row are these numbers, rounded."""
+    numbers = all(cell.replace(".", "").isdigit() for cell in shown)
+    return numbers and [float(cell) for cell in shown] == pytest.approx(expected, **tolerance)
 
 
 def test_large_models_are_written_with_external_data_and_serve(tmp_path: Path) -> None:

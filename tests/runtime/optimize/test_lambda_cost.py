@@ -16,6 +16,10 @@ def test_a_call_of_10_ms_at_one_vcpu_by_hand() -> None:
     assert cost_per_million(10, 100 * MB, threads=1, architecture="arm64")[1769] == 0.43
 
 
+def test_a_part_of_a_millisecond_is_billed_as_a_whole_one() -> None:
+    assert cost_per_million(9.2, 100 * MB, threads=1)[1769] == 0.49
+
+
 def test_less_memory_is_slower_and_more_is_no_faster_for_one_thread() -> None:
     costs = cost_per_million(100, 100 * MB, threads=1)
     assert costs[512] == pytest.approx(costs[1769], rel=0.01)
