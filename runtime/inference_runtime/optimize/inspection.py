@@ -15,6 +15,7 @@ from inference_runtime.engine.options import DEFAULT_OPTIONS
 from inference_runtime.manifest import MANIFEST_FILE, Mismatch, check_files, read_promise
 from inference_runtime.optimize import model_file, units
 from inference_runtime.optimize import samples as sample_files
+from inference_runtime.optimize.errors import NotOptimized
 from inference_runtime.optimize.measure import Effort, Subject, measure
 
 TYPE_CHECKING = False
@@ -67,8 +68,8 @@ def inspect_model(path: str) -> Inspection:
     """Read the model at ``path``, and run it once.
 
     Raises:
-        NotOptimized: there is no such file, it is no ONNX model, its external data are outside its
-            folder, or an input is of no type that is served.
+        NotOptimized: there is no such file, it is no ONNX model, its external data are missing or
+            outside its folder, or an input is of no type that is served.
 
     Example:
         >>> inspect_model("models/digits/digits.onnx").operators["MatMul"]  # doctest: +SKIP
@@ -76,6 +77,7 @@ def inspect_model(path: str) -> Inspection:
     """
     model = model_file.read(path, weights=False)
     signature = model_file.signature(model)
+    files = _files(path)
     folder, name = os.path.split(path)
     problem = _manifest_problem(folder)
     return Inspection(
@@ -85,7 +87,7 @@ def inspect_model(path: str) -> Inspection:
         opsets={opset.domain or "ai.onnx": opset.version for opset in model.opset_import},
         ir_version=model.ir_version,
         producer=f"{model.producer_name} {model.producer_version}".strip(),
-        files={n: os.path.getsize(os.path.join(folder, n)) for n in model_file.files_of(path)},
+        files=files,
         operators=Counter(_operator(node.domain, node.op_type) for node in model.graph.node),
         metadata=model_file.metadata(model),
         outcome=_run_once(path, signature),
@@ -127,6 +129,18 @@ def show(inspection: Inspection, console: Console) -> None:
         text = _shortened(json.dumps(request))
         console.print(f"A request in the {form}, with made-up values:", style="bold")
         console.print(f"{text}\n", soft_wrap=True, markup=False, highlight=False)
+
+
+def _files(path: str) -> dict[str, int]:
+    """The bytes of the model's files by their names."""
+    folder = os.path.dirname(path)
+    try:
+        return {n: os.path.getsize(os.path.join(folder, n)) for n in model_file.files_of(path)}
+    except OSError as error:
+        raise NotOptimized(
+            f"{path} refers to external data in {error.filename}, which cannot be read"
+            f" ({error.strerror}): put it there"
+        ) from error
 
 
 def _list(array: Array) -> list[Any]:

@@ -180,6 +180,8 @@ def _make(
             made.append(_candidate(recipe, workshop, _new_folder(folder, recipe.name)))
         except DoesNotApply as reason:
             skipped[recipe.name] = str(reason)
+        except NotOptimized:
+            raise
         except Exception as error:  # the tools of others raise whatever they like
             skipped[recipe.name] = f"{type(error).__name__}: {str(error).strip()[:200]}"
     return made, skipped

@@ -123,7 +123,7 @@ def test_the_tables_show_every_candidate_and_why_others_are_left_out(
     assert "int4" in captured.out
     assert "> 1e-06" in captured.out
     assert "fused was left out: it has no attention" in captured.out
-    for title in ("Size and start", "Answers on 10 samples", "Ways to load 'original'"):
+    for title in ("Size and start", "Answers on 10 samples", "Ways to load '"):
         assert title in captured.out
     assert "Making candidates" in captured.err
     for candidate in document(tmp_path / "out")["candidates"]:
@@ -240,6 +240,7 @@ def test_an_interrupt_while_it_is_replaced_keeps_the_first(
         (["lookup.onnx", "-o", "lookup.onnx/out"], "lookup.onnx/out cannot be written"),
         (["lookup.onnx", "--samples", "absent.npz"], "no such file"),
         (["lookup.onnx", "--samples", "far.json"], "the model itself cannot run"),
+        (["lookup.onnx", "--transformer", "gtp2"], "is 'gtp2', which is none of bart, bert,"),
         (["lookup.onnx", "-o", "taken"], "taken exists and was not written by `optimize`"),
         (["lookup.onnx", "-o", "model-in-it"], None),
     ],

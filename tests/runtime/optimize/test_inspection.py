@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 from inference_runtime.cli.main import main
 from inference_runtime.messages import Request
@@ -100,6 +101,16 @@ def test_the_manifest_s_files_are_checked_as_a_whole(
     (output / "manifest.json").write_text("{}")
     assert "no manifest" in str(inspect_model(model).manifest)
     shutil.rmtree(output)
+
+
+def test_missing_external_data_are_said_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(models.dense(), path, save_as_external_data=True, location="weights")
+    (tmp_path / "weights").unlink()
+    assert main(["inspect", str(path)]) == 1
+    assert f"refers to external data in {tmp_path}/weights" in capsys.readouterr().err
 
 
 def test_a_missing_file_is_said_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

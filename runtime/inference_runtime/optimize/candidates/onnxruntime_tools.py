@@ -12,7 +12,7 @@ import onnxruntime as ort
 
 from inference_runtime.engine.options import disable_telemetry
 from inference_runtime.optimize import model_file
-from inference_runtime.optimize.errors import DoesNotApply
+from inference_runtime.optimize.errors import DoesNotApply, NotOptimized
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,9 +62,14 @@ def fuse(path: str, transformer: str) -> onnx.ModelProto:
 
     Raises:
         DoesNotApply: there is nothing to fuse.
+        NotOptimized: there is no such kind.
     """
-    from onnxruntime.transformers.optimizer import optimize_model
+    from onnxruntime.transformers.optimizer import MODEL_TYPES, optimize_model
 
+    if transformer not in MODEL_TYPES:  # it would be taken for the default
+        raise NotOptimized(
+            f"--transformer is {transformer!r}, which is none of {', '.join(MODEL_TYPES)}"
+        )
     original = model_file.read(path)
     with quiet():
         # No session of onnxruntime in between: that would tie the graph to this machine's CPU.
