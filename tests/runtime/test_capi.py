@@ -268,7 +268,7 @@ class TestFailures:
             texts.add(str(raised.value))
         assert len(texts) == 1
 
-    @pytest.mark.parametrize("engine", [StockEngine])
+    @pytest.mark.parametrize("engine", [CapiEngine, StockEngine])
     @pytest.mark.parametrize("cancellation", [None, Cancellation()])
     def test_onnxruntime_writes_no_line_of_its_own(
         self,

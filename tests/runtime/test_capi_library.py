@@ -198,13 +198,12 @@ print(resident() - before)
 
 
 def run_python(script: str, *arguments: str, **environ: str) -> str:
-    """What a fresh interpreter prints. It ends well, and says nothing else but the refusals."""
+    """What a fresh interpreter prints. It ends well, and says nothing else."""
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
         capture_output=True, text=True, timeout=120, env={**os.environ, **environ},
     )  # fmt: skip
-    errors = [line for line in done.stderr.splitlines() if "indices element out of" not in line]
-    assert (done.returncode, set(errors) - {"\x1b[m"}) == (0, set())
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.strip()
 
 

@@ -80,6 +80,7 @@ _SHORT: dict[str, tuple[int, tuple[Any, ...]]] = {
     "GetDimensions": (62, (_P, _P, c_size_t)),
     "GetSymbolicDimensions": (63, (_P, _P, c_size_t)),
     "CreateRunOptions": (39, (_P,)),
+    "RunOptionsSetRunLogSeverityLevel": (41, (_P, c_int)),
     "RunOptionsSetTerminate": (46, (_P,)),
     "AddInitializer": (150, (_P, c_char_p, _P)),
     "CreateCpuMemoryInfo": (69, (c_int, c_int, _P)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ctypes import byref, c_char, c_void_p, sizeof
 
 from inference_runtime.engine.capi.library import Handle
-from inference_runtime.engine.capi.values import c_names, point
+from inference_runtime.engine.capi.values import c_names, point, run_options
 from inference_runtime.tensor import BYTES, Tensor
 
 TYPE_CHECKING = False
@@ -65,7 +65,7 @@ class PreparedRun:
             point(library, memory, tensor, buffer, byref(values, index * sizeof(c_void_p)))
         self._kept = [Handle(value or 0, library.ReleaseValue) for value in values]
         self._kept += [session, memory]
-        self._options = library.make(library.CreateRunOptions, library.ReleaseRunOptions)
+        self._options = run_options(library)
         self._terminate = library.RunOptionsSetTerminate
         self._run = library.Run
         self._arguments = (

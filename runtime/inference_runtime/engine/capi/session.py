@@ -21,7 +21,13 @@ from inference_runtime.engine.capi import NeedsStockEngine
 from inference_runtime.engine.capi.library import Handle, Library, OrtFailure, load_library
 from inference_runtime.engine.capi.mapping import MappedFile
 from inference_runtime.engine.capi.prepared import PreparedRun, PreparedRuns, form_of
-from inference_runtime.engine.capi.values import ELEMENT_TYPES, c_names, put, strings_of
+from inference_runtime.engine.capi.values import (
+    ELEMENT_TYPES,
+    c_names,
+    put,
+    run_options,
+    strings_of,
+)
 from inference_runtime.engine.failures import load_failure, run_failure
 from inference_runtime.engine.labels import CLASS_LABELS, column_labels, parse_labels
 from inference_runtime.engine.options import DEFAULT_OPTIONS, INTER_OP_THREADS, ORT_SUFFIX
@@ -78,6 +84,7 @@ class CapiEngine:
             self._session = _open_session(library, self._memory, path, mapped, threads, options)
         except OrtFailure as failure:
             raise load_failure(path, str(failure)) from failure
+        self._unended = run_options(library)  # of all runs that nobody ends
         self._idle_options: list[Handle] = []
         self._prepared = PreparedRuns(partial(PreparedRun, library, self._session, self._memory))
         self.signature = _signature(library, self._session)
@@ -105,7 +112,7 @@ class CapiEngine:
         _, _, outputs = form
         start = perf_counter()
         if cancellation is None:
-            results = self._run(inputs, outputs, None)
+            results = self._run(inputs, outputs, self._unended)
         else:
             results = self._run_cancellable(inputs, outputs, cancellation)
         self._prepared.learn(form, inputs, results, perf_counter() - start)
@@ -150,11 +157,10 @@ class CapiEngine:
         try:
             return self._idle_options.pop()
         except IndexError:
-            library = self._library
-            return library.make(library.CreateRunOptions, library.ReleaseRunOptions)
+            return run_options(self._library)
 
     def _run(
-        self, inputs: Mapping[str, Tensor], outputs: Sequence[str], options: Handle | None
+        self, inputs: Mapping[str, Tensor], outputs: Sequence[str], options: Handle
     ) -> dict[str, Tensor]:
         inputs_count, outputs_count = len(inputs), len(outputs)
         values = (c_void_p * (inputs_count + outputs_count))()

@@ -1,4 +1,4 @@
-"""Tensors as values of the C library: numbers without a copy, strings each copied."""
+"""What a run of the C library takes: numbers without a copy, strings each copied, and options."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ctypes import (
 from functools import lru_cache
 from itertools import pairwise
 
+from inference_runtime.engine.options import LOG_OF_RUNS
 from inference_runtime.tensor import BYTES, pack_elements, unpack_elements
 
 TYPE_CHECKING = False
@@ -33,6 +34,13 @@ ELEMENT_TYPES: Final = {
     8: "BYTES", 9: "BOOL", 10: "FP16", 11: "FP64", 12: "UINT32", 13: "UINT64", 16: "BF16",
 }  # fmt: skip
 _NUMBERS: Final = {name: number for number, name in ELEMENT_TYPES.items()}
+
+
+def run_options(library: Library) -> Handle:
+    """Options of a run that writes no line of its own: what fails, it returns."""
+    options = library.make(library.CreateRunOptions, library.ReleaseRunOptions)
+    library.RunOptionsSetRunLogSeverityLevel(options, LOG_OF_RUNS)
+    return options
 
 
 def put(library: Library, memory: Handle, tensor: Tensor, place: Any) -> Any:
