@@ -52,7 +52,7 @@ class Part:
         self._range_bytes = range_bytes
         self._identity = f"{range_bytes} {identity}".encode()
         self._file = -1
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._file = self._open()
         self.resumed = self._is_resumable()
         if not self.resumed:
             self._begin()
@@ -107,9 +107,21 @@ class Part:
             return False
         return os.pread(self._file, len(self._identity), end) == self._identity
 
+    def _open(self) -> int:
+        return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+
     def _begin(self) -> None:
         """Start anew. The text comes last: without it the file is not resumable."""
+        if os.fstat(self._file).st_size:
+            self._replace()
         end = self.size + self.count
-        os.ftruncate(self._file, 0)
         os.ftruncate(self._file, end)
         os.pwrite(self._file, self._identity, end)
+
+    def _replace(self) -> None:
+        """Have a new file in the old one's place. A file that was ever cut to nothing is written to
+        the medium by ext4 when it is closed, which takes as long as fetching it.
+        """
+        os.unlink(self.path)
+        self.close()
+        self._file = self._open()

@@ -70,8 +70,8 @@ def run(server: ObjectServer, cache: Path, *kill_at: str, **given: str) -> int:
 
 PHASES = [
     ("os", "makedirs", 1), ("os", "open", 1), ("os", "open", 2), ("os", "ftruncate", 0),
-    ("os", "ftruncate", 1), ("os", "pwrite", 0), ("os", "pwrite", 1), ("os", "pwrite", 9),
-    ("os", "ftruncate", 2), ("os", "rename", 0), ("os", "utime", 0),
+    ("os", "pwrite", 0), ("os", "pwrite", 1), ("os", "pwrite", 9), ("os", "ftruncate", 1),
+    ("os", "rename", 0), ("os", "utime", 0),
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,20 @@ def test_another_content_starts_anew(tmp_path: Path, identity: str, size: int, r
     write(part(tmp_path), 0, 1, 2)
     other = part(tmp_path, identity, size, ranges)
     assert len(other.missing()) == other.count
+
+
+def test_what_starts_anew_is_a_new_file_that_nothing_was_cut_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = part(tmp_path)
+    write(old, 0, 1, 2)
+    sizes = []
+    cut = os.ftruncate
+    monkeypatch.setattr(os, "ftruncate", lambda file, size: (sizes.append(size), cut(file, size)))
+    part(tmp_path, "v2")
+    assert 0 not in sizes, "ext4 would write it to the medium when it is closed"
+    with old.map() as content:
+        assert content[:] == CONTENT
 
 
 @settings(deadline=None)
