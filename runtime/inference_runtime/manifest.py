@@ -282,11 +282,8 @@ def _check_circumstances(document: Mapping[str, Any], on_cpu: bool) -> None:
 
 
 def _digest(path: str) -> str:
-    """By the interpreter's own SHA-256: loading OpenSSL's takes longer than any small file."""
-    try:
-        from _sha2 import sha256  # type: ignore[import-not-found]
-    except ImportError:  # before Python 3.12
-        from _sha256 import sha256  # type: ignore[import-not-found]
+    from inference_runtime.sha256 import sha256  # few starts need it
+
     with open(path, "rb") as file:
         return sha256(file.read()).hexdigest()  # type: ignore[no-any-return]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from hashlib import file_digest, sha256
 
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models.layout import MODEL_FILE
 from inference_runtime.models.onnx_file import external_data
+from inference_runtime.sha256 import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def _combined(own: str, external: Mapping[str, str]) -> str:
     if not external:
         return own
     listing = sorted({**external, MODEL_FILE: own}.items())
-    return sha256("".join(f"{d}  {name}\n" for name, d in listing).encode()).hexdigest()
+    text = "".join(f"{digest}  {name}\n" for name, digest in listing)
+    return str(sha256(text.encode()).hexdigest())
 
 
 def _digests(path: str) -> tuple[str, dict[str, str]]:
@@ -69,6 +70,8 @@ def _digests(path: str) -> tuple[str, dict[str, str]]:
 
 
 def _sha256(path: str) -> str:
+    from hashlib import file_digest  # OpenSSL's, the fastest where there is much
+
     try:
         with open(path, "rb") as file:
             return file_digest(file, "sha256").hexdigest()

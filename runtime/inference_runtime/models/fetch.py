@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from mmap import mmap
 from threading import Condition, Event, Lock, Thread
 
 from inference_runtime.models.part import Part, not_stored
@@ -135,7 +136,7 @@ class _Download:
     ) -> None:
         connection = connection or self._reader.take()
         self._active.append(connection)
-        piece = memoryview(bytearray(_PIECE_BYTES))
+        piece = memoryview(mmap(-1, _PIECE_BYTES))  # comes zeroed without this thread's work
         try:
             if first is not None:
                 self._fetch_range(connection, piece, *first)

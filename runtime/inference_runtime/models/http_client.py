@@ -1,21 +1,22 @@
 """HTTP/1.1 requests over one connection that is kept; no proxies.
 
 By hand, because it runs before the first answer: ``http.client`` parses headers with the package
-``email``, whose import takes longer than a small model's way over the network.
+``email``, whose import takes longer than a small model's way over the network. For the same reason
+it is written over the C module behind ``socket``, which itself imports ``enum`` and ``selectors``.
 """
 
 from __future__ import annotations
 
+from _socket import IPPROTO_TCP, SHUT_RDWR, SOCK_STREAM, TCP_NODELAY, getaddrinfo, socket
 from contextlib import suppress
-from socket import IPPROTO_TCP, SHUT_RDWR, TCP_NODELAY, create_connection
+from threading import Lock
 
 from inference_runtime.models.url import Url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from socket import socket
     from ssl import SSLContext
-    from typing import Any, Final
+    from typing import Final
 
     from inference_runtime.models.store import Request
 
@@ -81,11 +82,11 @@ class Answer:
 
     def read(self, limit: int) -> bytes:
         """The body, or its first ``limit`` bytes."""
-        buffer = memoryview(bytearray(limit))
-        size = 0
-        while size < limit and (count := self.readinto(buffer[size:])):
-            size += count
-        return bytes(buffer[:size])
+        content = bytearray()
+        piece = memoryview(bytearray(_RECEIVE_BYTES))
+        while len(content) < limit and (count := self.readinto(piece[: limit - len(content)])):
+            content += piece[:count]
+        return bytes(content)
 
     def _length(self) -> int | None:
         if self._is_chunked or self.status in _NO_BODY:
@@ -132,8 +133,7 @@ class Connection:
             kept = self._socket = _connect(url, self._timeout)
             self._origin = f"{url.scheme}://{url.origin}"
         try:
-            kept.sendall(_head(request, url))
-            kept.sendall(request.body)
+            kept.sendall(_head(request, url) + request.body)
             self._answer = Answer(_Stream(kept))
         except OSError:
             self.close()
@@ -201,10 +201,26 @@ class _Stream:
 
 
 def _connect(url: Url, timeout: float) -> socket:
-    host: Any = url.host.encode()  # as text it would be looked up by a codec that imports slowly
-    connection = create_connection((host, url.port), timeout)
+    connection = _connected(url.host, url.port, timeout)
     connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
     return _encrypt(connection, url.host) if url.scheme == "https" else connection
+
+
+def _connected(host: str, port: int, timeout: float) -> socket:
+    """A connection to the first of a host's addresses that takes one."""
+    failure = OSError(f"{host} has no address")
+    # A host that is text would be encoded by the codec idna, which imports re and unicodedata.
+    for family, kind, protocol, _, address in getaddrinfo(host.encode(), port, 0, SOCK_STREAM):
+        connection = socket(family, kind, protocol)
+        try:
+            connection.settimeout(timeout)
+            connection.connect(address)
+        except OSError as error:
+            connection.close()
+            failure = error
+        else:
+            return connection
+    raise failure
 
 
 def _head(request: Request, url: Url) -> bytes:
@@ -217,14 +233,19 @@ def _head(request: Request, url: Url) -> bytes:
 
 
 _tls: list[SSLContext] = []  # one for all: reading the certificates of the authorities takes 20 ms
+_tls_lock = Lock()
 
 
 def _encrypt(connection: socket, host: str) -> socket:
+    import socket as sockets  # which ssl imports anyway
     from ssl import SSLCertVerificationError, create_default_context
 
-    if not _tls:
-        _tls.append(create_default_context())
+    with _tls_lock:
+        if not _tls:
+            _tls.append(create_default_context())
+    plain = sockets.socket(fileno=connection.detach())
+    plain.settimeout(connection.gettimeout())
     try:
-        return _tls[0].wrap_socket(connection, server_hostname=host)
+        return _tls[0].wrap_socket(plain, server_hostname=host)
     except SSLCertVerificationError as error:
         raise Untrusted(str(error)) from error

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from time import monotonic
 
 from inference_runtime.errors import ModelNotLoaded
-from inference_runtime.models.store import Request
+from inference_runtime.models.store import FORBIDDEN, Request
 from inference_runtime.models.url import Url, encode_rest
 
 TYPE_CHECKING = False
@@ -63,7 +62,7 @@ class HttpsStore:
 
     def follow(self, name: str, url: str, status: int, headers: Mapping[str, str]) -> bool:
         """See ``Store``."""
-        if status == HTTPStatus.FORBIDDEN and self._has_run_out(name, url):
+        if status == FORBIDDEN and self._has_run_out(name, url):
             return True
         target = headers.get("location")
         if status not in _REDIRECTS or not target:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from http import HTTPStatus
 from threading import Lock
 from time import sleep
 
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models.http_client import Connection, Untrusted
-from inference_runtime.models.store import BUSY_STATUSES, Busy
+from inference_runtime.models.store import BUSY_STATUSES, OK, PARTIAL_CONTENT, Busy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ class Reader:
         answer = self.retried(uri, lambda: self._get_range(connection, name, 0, RANGE_BYTES))
         file = RemoteFile(name, uri, _total_size(answer, uri))
         file.check(answer)
-        file.ranged = answer.status == HTTPStatus.PARTIAL_CONTENT
+        file.ranged = answer.status == PARTIAL_CONTENT
         file.first = (connection, answer)
         return file
 
@@ -179,9 +178,9 @@ class Reader:
         is_first = file.etag is None
         answer = self._get_range(connection, file.name, start, end, file.etag or "")
         file.check(answer)
-        if is_first and answer.status == HTTPStatus.OK and end - start < file.size:
+        if is_first and answer.status == OK and end - start < file.size:
             raise Changed(f"{file.uri}: its server gives no ranges")
-        given = _range(answer) if answer.status == HTTPStatus.PARTIAL_CONTENT else (0, file.size)
+        given = _range(answer) if answer.status == PARTIAL_CONTENT else (0, file.size)
         if given != (start, end):
             raise Busy(f"the server gives the bytes {given} where {(start, end)} were asked for")
         return answer
@@ -245,7 +244,7 @@ class Reader:
         for _ in range(_MAX_FOLLOWS):
             asked = request()
             answer = connection.send(asked)
-            if answer.status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            if answer.status in (OK, PARTIAL_CONTENT):
                 return answer
             reason = _reason(answer)
             if not self._store.follow(name, asked.url, answer.status, answer.headers):
@@ -268,7 +267,7 @@ def _etag(answer: Answer) -> str:
 
 def _total_size(answer: Answer, uri: str) -> int:
     text = answer.headers.get("content-length", "")
-    if answer.status == HTTPStatus.PARTIAL_CONTENT:
+    if answer.status == PARTIAL_CONTENT:
         text = answer.headers.get("content-range", "").rpartition("/")[2]
     if not text.isdecimal():
         raise ModelNotLoaded(f"{uri}: its server does not tell its size; store it elsewhere")
@@ -295,13 +294,13 @@ def _reason(answer: Answer) -> str:
 
 def _refused(uri: str, status: int, reason: str, access: str) -> ModelNotLoaded:
     match status:
-        case HTTPStatus.NOT_FOUND | HTTPStatus.GONE:
+        case 404 | 410:
             return NotThere(f"{uri} does not exist ({reason}): check its name")
-        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+        case 401 | 403:
             return NotThere(f"{uri} is refused ({reason}): {access}")
-        case HTTPStatus.PRECONDITION_FAILED:
+        case 412:
             return Changed(f"{uri} changed while it was fetched: start again")
-        case HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        case 416:
             return ModelNotLoaded(f"{uri} is empty: upload it again")
     return ModelNotLoaded(f"{uri} cannot be fetched: the server answers {reason}")
 

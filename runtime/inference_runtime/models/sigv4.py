@@ -5,11 +5,10 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 
 from __future__ import annotations
 
-import hmac
-from hashlib import sha256
 from time import gmtime, strftime, time
 
 from inference_runtime.models.url import Url
+from inference_runtime.sha256 import hmac_sha256, sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,13 +74,9 @@ def sign(
     text = "\n".join((_ALGORITHM, moment, scope, sha256(canonical.encode()).hexdigest()))
     key = f"AWS4{credentials.secret_key}".encode()
     for part in scope.split("/"):
-        key = _hmac(key, part)
+        key = hmac_sha256(key, part.encode())
     signed["authorization"] = (
         f"{_ALGORITHM} Credential={credentials.access_key}/{scope},SignedHeaders={names},"
-        f"Signature={_hmac(key, text).hex()}"
+        f"Signature={hmac_sha256(key, text.encode()).hex()}"
     )
     return signed
-
-
-def _hmac(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode(), "sha256")

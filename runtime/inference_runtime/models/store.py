@@ -55,6 +55,10 @@ if TYPE_CHECKING:
             """The paths of objects in a page, and the next page's marker; empty after the last."""
 
 
+# Of HTTP. The module ``http`` has them as an enum, which takes longer to import than this package.
+OK: Final = 200
+PARTIAL_CONTENT: Final = 206
+FORBIDDEN: Final = 403
 BUSY_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 

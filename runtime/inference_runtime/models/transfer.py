@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import posixpath
 from functools import partial
-from hashlib import sha256
 
 from inference_runtime import manifest
 from inference_runtime.errors import ModelNotLoaded
@@ -18,6 +17,7 @@ from inference_runtime.models.memory import check_fits, is_memory
 from inference_runtime.models.onnx_file import external_data
 from inference_runtime.models.part import SUFFIX
 from inference_runtime.models.reader import Changed, NotThere
+from inference_runtime.sha256 import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ class Transfer:
 
     def _fill_verified(self, folder: str) -> None:
         """Every file is whole and the digest right before the first gets its name."""
+        from hashlib import sha256  # OpenSSL's, the fastest where there is much
+
         own, own_digest = self._probe(self._file_name), sha256()
         self._admit(folder, own.size)
         part = self._land(own, folder, self._file_name, own_digest)
@@ -242,7 +244,7 @@ def _has_promised(promise: Promise, folder: str) -> bool:
 
 
 def _key(*identities: str) -> str:
-    return sha256("\n".join(identities).encode()).hexdigest()[:_KEY_DIGITS]
+    return str(sha256("\n".join(identities).encode()).hexdigest()[:_KEY_DIGITS])
 
 
 def _size(files: dict[str, RemoteFile]) -> int:

@@ -8,6 +8,7 @@ from threading import Thread
 
 import pytest
 from inference_runtime.errors import ModelNotLoaded
+from inference_runtime.models import http_client
 from inference_runtime.models.http_client import BrokenAnswer, Connection, read
 from inference_runtime.models.store import Request
 
@@ -78,6 +79,27 @@ def test_what_is_no_answer_is_told_from_one(serve: Serve, answer: bytes) -> None
 def test_no_more_is_read_than_allowed(serve: Serve) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n" + b"x" * 50
     assert read(serve(answer), timeout=5, limit=9) == (200, b"x" * 9)
+
+
+def test_a_limit_costs_no_memory(serve: Serve) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    assert read(serve(answer), timeout=5, limit=1 << 60) == (200, b"hello")
+
+
+def test_the_first_address_that_takes_a_connection_is_used(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+    found = socket.getaddrinfo("127.0.0.1", int(request.url.rpartition(":")[2].strip("/")))
+    nobody = (*found[0][:4], ("127.0.0.1", 1))
+    monkeypatch.setattr(http_client, "getaddrinfo", lambda *_: [nobody, found[0]])
+    assert read(request, timeout=5) == (200, b"hello")
+    monkeypatch.setattr(http_client, "getaddrinfo", lambda *_: [nobody, nobody])
+    with pytest.raises(ConnectionRefusedError):
+        read(request, timeout=5)
+    monkeypatch.setattr(http_client, "getaddrinfo", lambda *_: [])
+    with pytest.raises(OSError, match=r"127\.0\.0\.1 has no address"):
+        read(request, timeout=5)
 
 
 def test_silence_ends(serve: Serve) -> None:

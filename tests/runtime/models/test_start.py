@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -26,6 +28,8 @@ from inference_runtime.serving import start
 plane = start()
 print(json.dumps([plane.repository.ready, sorted(sys.modules)]))
 """
+# To load one of these takes as long as a round trip.
+SLOW = {"_hashlib", "http", "selectors", "socket", "ssl"}
 SDKS = {"boto3", "botocore", "google.auth", "requests", "urllib3", "numpy", "asyncio"}
 
 
@@ -38,7 +42,7 @@ def start(**environ: str) -> tuple[list[dict[str, Any]], list[Any]]:
     return log, last
 
 
-def test_a_start_from_s3_loads_no_sdk_and_logs_its_phases(
+def test_a_start_from_s3_loads_nothing_slow_and_logs_its_phases(
     server: ObjectServer, cache: Path
 ) -> None:
     server.objects["b/m.onnx"] = model = padded(1000)
@@ -47,7 +51,7 @@ def test_a_start_from_s3_loads_no_sdk_and_logs_its_phases(
         **AWS_KEYS,
     )  # fmt: skip
     assert ready
-    assert SDKS.isdisjoint(modules)
+    assert (SDKS | SLOW).isdisjoint(modules)
     fetched, started = log
     assert fetched["message"] == "model fetched"
     assert (fetched["uri"], fetched["bytes"]) == ("s3://b/m.onnx", len(model))
@@ -103,6 +107,23 @@ def test_a_trusted_server_is_read_over_tls(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     files = fetch(f"https://localhost:{tls_server.port}/m.onnx")
     assert Path(files.path).read_bytes() == tls_server.objects["m.onnx"]
+
+
+def test_the_certificates_of_the_authorities_are_read_once(
+    tls_server: ObjectServer, certificate: Path, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    read = ssl.create_default_context
+    times = []
+
+    def slowly() -> ssl.SSLContext:
+        times.append(time.monotonic())
+        time.sleep(0.2)
+        return read()
+
+    monkeypatch.setattr(ssl, "create_default_context", slowly)
+    fetch(f"https://localhost:{tls_server.port}/m.onnx")
+    assert len(times) == 1, "by the first of several connections, and the others wait"
 
 
 def test_a_server_that_is_not_trusted_is_refused_at_the_last_try_too() -> None:
