@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from time import perf_counter
 
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models import FoundModel, ModelFiles
-from inference_runtime.models.cache import DiskCache
-from inference_runtime.models.part import not_stored
+from inference_runtime.models.opening import Opening
 from inference_runtime.models.reader import Reader
-from inference_runtime.models.transfer import Transfer
-from inference_runtime.telemetry import Stopwatch, log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +68,6 @@ class RemoteModels:
         self._settings = settings
         self._store = store
         self._reader = Reader(store, settings.fetch_timeout_seconds)
-        self._cache = DiskCache(settings.cache_dir, settings.disk_cache_bytes)
 
     def names(self) -> list[str]:
         """The paths of all objects in the store.
@@ -89,13 +86,18 @@ class RemoteModels:
         Raises:
             ModelNotLoaded: they cannot be had or stored, or are not what they should be.
         """
-        watch = Stopwatch()
+        began = perf_counter()
+        # Where a digest is set, nothing need be asked: the cache may have it all.
+        opening = None if self._settings.model_sha256 else Opening(self._reader, name)
+        # While the answers are on their way:
+        from inference_runtime.models.transfer import Transfer
+        from inference_runtime.telemetry import Stopwatch, log
+
         uri = self._store.uri + name
-        transfer = Transfer(self._reader, self._cache, self._settings, uri, name)
+        watch = Stopwatch(began)
+        transfer = Transfer(self._reader, self._settings, uri, name, opening)
         try:
             files = transfer.run()
-        except OSError as error:
-            raise not_stored(uri, self._cache.folder, error) from error
         finally:
             self._reader.close()
         watch.lap("fetch")

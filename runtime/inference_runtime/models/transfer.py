@@ -9,13 +9,14 @@ from functools import partial
 from inference_runtime import manifest
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.models import ModelFiles
+from inference_runtime.models.cache import DiskCache
 from inference_runtime.models.call import Call
 from inference_runtime.models.digest import check_digest
 from inference_runtime.models.fetch import Failure, fetch
 from inference_runtime.models.files import checked_files
 from inference_runtime.models.memory import check_fits, is_memory
 from inference_runtime.models.onnx_file import external_data
-from inference_runtime.models.part import SUFFIX
+from inference_runtime.models.part import SUFFIX, not_stored
 from inference_runtime.models.reader import Changed, NotThere
 from inference_runtime.sha256 import sha256
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
     from inference_runtime.manifest import Promise
-    from inference_runtime.models.cache import DiskCache, Lease
+    from inference_runtime.models.cache import Lease
+    from inference_runtime.models.opening import Opening
     from inference_runtime.models.part import Part
     from inference_runtime.models.reader import Reader, RemoteFile
     from inference_runtime.settings import Settings
@@ -38,50 +40,54 @@ class Transfer:
 
     Args:
         reader: of its store.
-        cache: where it goes.
         settings: of this process.
         uri: of the model, for messages.
         name: of the ONNX file, its path in the store.
+        opening: has asked for the model already; only where no digest is set.
 
     Attributes:
         fetched: bytes that were not in the cache.
     """
 
     def __init__(
-        self, reader: Reader, cache: DiskCache, settings: Settings, uri: str, name: str
+        self, reader: Reader, settings: Settings, uri: str, name: str, opening: Opening | None
     ) -> None:
         self.fetched = 0
         self._reader = reader
-        self._cache = cache
+        self._cache = DiskCache(settings.cache_dir, settings.disk_cache_bytes)
         self._settings = settings
         self._uri = uri
+        self._opening = opening
         self._folder_name, self._file_name = posixpath.split(name)
 
     def run(self) -> ModelFiles:
         """The model's files in the cache.
 
         Raises:
-            ModelNotLoaded: they cannot be had, or are not what they should be.
-            OSError: they cannot be stored.
+            ModelNotLoaded: they cannot be had or stored, or are not what they should be.
         """
-        if self._settings.model_sha256:
-            return self._files(self._verified())
-        reading = Call(partial(self._read, manifest.MANIFEST_FILE))
-        own = self._probe(self._file_name)
-        optimized = self._optimized(reading.result())
+        try:
+            return self._verified() if self._opening is None else self._newest(self._opening)
+        except OSError as error:
+            raise not_stored(self._uri, self._cache.folder, error) from error
+
+    def _newest(self, opening: Opening) -> ModelFiles:
+        """What the store has now: what the manifest promises, or else the model itself."""
+        own = self._identified(opening.own.result())
+        optimized = self._optimized(opening.manifest.result())
         if optimized is not None:
             own.close()
             return optimized
-        return self._files(self._newest(own))
+        return self._files(self._original(own))
 
     def _files(self, lease: Lease) -> ModelFiles:
         path = os.path.join(lease.folder, self._file_name)
         return checked_files(path, self._uri, self._settings, lease)
 
-    def _verified(self) -> Lease:
+    def _verified(self) -> ModelFiles:
         """The entry of the digest: what is in it already needs no request."""
         key = _key(self._settings.model_sha256, self._file_name)
-        return self._cache.use(key, self._is_complete, self._fill_verified)
+        return self._files(self._cache.use(key, self._is_complete, self._fill_verified))
 
     def _fill_verified(self, folder: str) -> None:
         """Every file is whole and the digest right before the first gets its name."""
@@ -102,7 +108,7 @@ class Transfer:
         for whole in (*parts, part):
             whole.publish()
 
-    def _newest(self, own: RemoteFile) -> Lease:
+    def _original(self, own: RemoteFile) -> Lease:
         """The entry of what the store has now: of the ONNX file alone, or with its data.
 
         Which data that is only the ONNX file tells, and they change on their own: so with data the
@@ -178,12 +184,11 @@ class Transfer:
             target.write(text)
         os.rename(path + SUFFIX, path)
 
-    def _read(self, location: str) -> bytes | None:
-        return self._reader.read(posixpath.join(self._folder_name, location))
-
     def _probe(self, location: str) -> RemoteFile:
         """A file of the model's, by its path from the ONNX file's folder."""
-        file = self._reader.probe(posixpath.join(self._folder_name, location))
+        return self._identified(self._reader.probe(posixpath.join(self._folder_name, location)))
+
+    def _identified(self, file: RemoteFile) -> RemoteFile:
         if not (file.etag or self._settings.model_sha256):
             raise ModelNotLoaded(
                 f"{file.uri}: its server tells neither ETag nor Last-Modified, so that a change"

@@ -6,6 +6,7 @@ import json
 import time
 from hashlib import sha256
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from inference_runtime import manifest
 from inference_runtime.engine import selection
 
 from tests.runtime.models.conftest import Fetch, cached_files
-from tests.runtime.models.object_server import Fault, ObjectServer
+from tests.runtime.models.object_server import Fault, ObjectServer, Request
 from tests.runtime.models.samples import padded, weights, with_data
 from tests.runtime.models.test_kill import run
 
@@ -57,6 +58,21 @@ def test_what_the_manifest_names_is_fetched_and_served(
     assert files.served.path == str(Path(files.path).parent / "optimized.onnx")
     assert not files.served.options.prepack
     selection.load(files.served.path, threads=1)
+
+
+def test_the_model_and_its_manifest_are_asked_for_at_the_same_time(
+    server: ObjectServer, document: dict[str, Any], fetch: Fetch, cache: Path
+) -> None:
+    put(server, document)
+    both = Barrier(2, timeout=5)
+
+    def meet(request: Request) -> None:
+        if request.path in ("/b/m.onnx", "/b/manifest.json"):
+            both.wait()
+
+    server.answer = meet
+    fetch()
+    assert cached_files(cache) == ["manifest.json", "optimized.onnx", "w"]
 
 
 def test_it_is_fetched_once(server: ObjectServer, document: dict[str, Any], fetch: Fetch) -> None:

@@ -30,6 +30,18 @@ print(json.dumps([plane.repository.ready, sorted(sys.modules)]))
 """
 # To load one of these takes as long as a round trip.
 SLOW = {"_hashlib", "http", "selectors", "socket", "ssl"}
+FIRST_REQUEST = """
+import os, sys
+from inference_runtime.models import find_models, opening
+from inference_runtime.settings import Settings
+
+def tell(*_):
+    print(*sys.modules, flush=True)
+    os._exit(0)
+
+opening.Opening.__init__ = tell
+find_models(Settings.read())[0].fetch()
+"""
 SDKS = {"boto3", "botocore", "google.auth", "requests", "urllib3", "numpy", "asyncio"}
 
 
@@ -57,6 +69,20 @@ def test_a_start_from_s3_loads_nothing_slow_and_logs_its_phases(
     assert (fetched["uri"], fetched["bytes"]) == ("s3://b/m.onnx", len(model))
     assert fetched["fetch_ms"] > 0
     assert started["message"] == "ready"
+
+
+def test_a_model_is_asked_for_before_what_fetches_it_is_imported(cache: Path) -> None:
+    environ = {"MODEL_URI": "s3://b/m.onnx", "INFERENCE_CACHE_DIR": str(cache), **AWS_KEYS}
+    ended = subprocess.run(
+        [sys.executable, "-c", FIRST_REQUEST], env=environ, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    own = {name for name in ended.stdout.split() if name.startswith("inference_runtime.models.")}
+    names = {name.removeprefix("inference_runtime.models.") for name in own}
+    assert names == {
+        "aws_credentials", "call", "http_client", "opening", "reader", "remote", "s3", "sigv4",
+        "store", "tokens", "url",
+    }  # fmt: skip
 
 
 def test_a_start_that_fails_names_the_uri_and_hides_the_signature(
