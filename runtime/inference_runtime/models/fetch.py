@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inference_runtime.models.reader import Reader, RemoteFile
 
 _PIECE_BYTES = 1 << 20
+_MAX_RANGES = 8  # of a request, whose tries are counted
 
 
 class Failure:
@@ -52,13 +53,17 @@ def fetch(
 ) -> Part:
     """Fetch the ranges of an object that ``path``'s unfinished form does not hold yet.
 
+    A request asks for several that follow one another, a connection's share of what is left: many
+    at first, so that few answers are waited for, and one in the end, so that no connection is left
+    behind.
+
     Args:
         reader: of the object's store.
         file: the object, as it was probed.
         path: of the finished file. It appears only when the caller publishes it.
         connections: at the same time, at most.
         digest: is fed with the content while that lands.
-        failure: is told of this download's, and ends it after the ranges at hand. Default: its own.
+        failure: is told of this download's, and ends it. Default: its own.
 
     Returns:
         The whole content, not published yet.
@@ -68,7 +73,7 @@ def fetch(
         OSError: its file cannot be made.
     """
     part = Part(path, file.size, file.range_bytes, file.identity)
-    _Download(reader, file, part, failure or Failure()).run(connections, digest)
+    _Download(reader, file, part, connections, failure or Failure()).run(digest)
     return part
 
 
@@ -77,19 +82,22 @@ class _Stopped(Exception):
 
 
 class _Download:
-    def __init__(self, reader: Reader, file: RemoteFile, part: Part, failure: Failure) -> None:
+    def __init__(
+        self, reader: Reader, file: RemoteFile, part: Part, connections: int, failure: Failure
+    ) -> None:
         self._reader = reader
         self._file = file
         self._part = part
+        self._connections = connections
         self._pending = deque(part.missing())
         self._missing = set(self._pending)
         self._progress = Condition()
         self._failure = failure
         self._active: list[Connection] = []
 
-    def run(self, connections: int, digest: _Hash | None) -> None:
+    def run(self, digest: _Hash | None) -> None:
         """Fetch what is missing; the first failure of any thread ends all."""
-        workers = self._start(min(connections, len(self._pending)))
+        workers = self._start(min(self._connections, len(self._pending)))
         try:
             self._await(digest)
         except BaseException as error:
@@ -105,7 +113,7 @@ class _Download:
             if self._pending and self._pending[0] == 0:
                 # The answer to the probe: the first range, already under way.
                 connection, answer = self._file.first
-                first = (self._pending.popleft(), answer)
+                first = ([self._pending.popleft()], answer)
                 workers[0] = Thread(target=self._work, args=(connection, first), daemon=True)
                 self._file.first = None
             else:
@@ -132,27 +140,32 @@ class _Download:
     def _work(
         self,
         connection: Connection | None = None,
-        first: tuple[int, Answer] | None = None,
+        first: tuple[list[int], Answer] | None = None,
     ) -> None:
         connection = connection or self._reader.take()
         self._active.append(connection)
         piece = memoryview(mmap(-1, _PIECE_BYTES))  # comes zeroed without this thread's work
         try:
             if first is not None:
-                self._fetch_range(connection, piece, *first)
-            while (index := self._next()) is not None:
-                self._fetch_range(connection, piece, index)
+                self._fetch_ranges(connection, piece, *first)
+            while indices := self._next():
+                self._fetch_ranges(connection, piece, indices)
         except BaseException as error:
             connection.close()
             self._fail(error)
         else:
             self._reader.give_back(connection)
 
-    def _next(self) -> int | None:
-        try:
-            return self._pending.popleft()
-        except IndexError:
-            return None
+    def _next(self) -> list[int]:
+        """Ranges for one request; none when all are asked for."""
+        indices: list[int] = []
+        with self._progress:
+            share = min(max(1, len(self._pending) // self._connections), _MAX_RANGES)
+            while self._pending and len(indices) < share:
+                if indices and self._pending[0] != indices[-1] + 1:
+                    break
+                indices.append(self._pending.popleft())
+        return indices
 
     def _fail(self, error: BaseException) -> None:
         self._failure.tell(error)
@@ -161,21 +174,20 @@ class _Download:
         for connection in self._active:
             connection.abort()
 
-    def _fetch_range(
+    def _fetch_ranges(
         self,
         connection: Connection,
         piece: memoryview,
-        index: int,
+        indices: list[int],
         answer: Answer | None = None,
     ) -> None:
-        start, end = self._part.bounds(index)
+        start, end = self._part.bounds(indices[0])[0], self._part.bounds(indices[-1])[1]
         position = start
 
         def attempt() -> None:
             """Go on where the last try stopped, if the server can."""
             nonlocal position, answer
-            if self._failure.error is not None:
-                raise _Stopped
+            self._check_wanted()
             if not self._file.ranged:
                 position = start
             current, answer = answer, None
@@ -184,10 +196,19 @@ class _Download:
                 filled, error = _fill(piece[: end - position], current)
                 self._store(piece[:filled], position)
                 position += filled
+                while indices and self._part.bounds(indices[0])[1] <= position:
+                    self._complete(indices.pop(0))
                 if error is not None:
                     raise error
+                self._check_wanted()
 
         self._reader.retried(self._file.uri, attempt, self._failure.wait)
+
+    def _check_wanted(self) -> None:
+        if self._failure.error is not None:
+            raise _Stopped
+
+    def _complete(self, index: int) -> None:
         self._part.complete(index)
         with self._progress:
             self._missing.remove(index)

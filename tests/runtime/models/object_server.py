@@ -24,6 +24,7 @@ class Request:
         path: with the query.
         headers: lower-case names.
         start: of the range that was asked for; 0 without one.
+        length: of that range; 0 without one.
         body: what was sent.
     """
 
@@ -34,8 +35,10 @@ class Request:
         self.path = path
         self.body = body
         self.headers = {name.lower(): value for name, value in headers.items()}
-        first = self.headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0]
+        span = self.headers.get("range", "bytes=0--1").removeprefix("bytes=")
+        first, _, last = span.partition("-")
         self.start = int(first)
+        self.length = int(last) + 1 - self.start
 
 
 class Fault:
@@ -124,8 +127,7 @@ class ObjectServer:
         size = len(self.objects[path])
         total = 0
         for request in self.requests_for(path):
-            last = int(request.headers["range"].rpartition("-")[2])
-            total += min(last + 1, size) - request.start
+            total += min(request.start + request.length, size) - request.start
         return total
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -175,7 +177,7 @@ class ObjectServer:
             return 200, headers, content
         if request.start >= len(content):
             return 416, {}, b"<Error><Code>InvalidRange</Code></Error>"
-        end = min(int(request.headers["range"].rpartition("-")[2]) + 1, len(content))
+        end = min(request.start + request.length, len(content))
         headers["Content-Range"] = f"bytes {request.start}-{end - 1}/{len(content)}"
         return 206, headers, content[request.start : end]
 

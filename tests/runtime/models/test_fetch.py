@@ -62,6 +62,18 @@ def test_each_later_range_is_asked_for_of_the_same_content(
     assert [request.headers.get("if-match") for request in later] == [etag] * 9
 
 
+def test_a_request_asks_for_a_connections_share_of_what_is_left(
+    fetch: Fetch, server: ObjectServer, small_ranges: int
+) -> None:
+    server.objects[NAME] = made = padded(60 * small_ranges)
+    assert content(fetch(INFERENCE_FETCH_CONNECTIONS="4").path) == made
+    sizes = [-(-request.length // small_ranges) for request in server.requests_for(NAME)]
+    assert max(sizes) == 8, "so that a failure is not counted against too much"
+    assert sizes[-2:] == [1, 1], "so that all connections end together"
+    assert len(sizes) < 60 / 2
+    assert server.fetched_bytes(NAME) == len(made)
+
+
 def test_an_unchanged_object_is_asked_for_and_not_fetched_again(
     model: bytes, fetch: Fetch, server: ObjectServer
 ) -> None:

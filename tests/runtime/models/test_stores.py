@@ -421,7 +421,7 @@ def test_a_redirect_whose_target_has_run_out_is_followed_anew(
         if request.path == "/m.onnx":
             return Fault(status=302, headers={"Location": f"/signed?n={next(signatures)}"})
         asked[request.path] += 1
-        return Fault(status=403) if asked[request.path] > 4 else None
+        return Fault(status=403) if asked[request.path] > 2 else None
 
     server.fault = rule
     environ = {"INFERENCE_CACHE_DIR": str(cache), "INFERENCE_FETCH_CONNECTIONS": "2"}
