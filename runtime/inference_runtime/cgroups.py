@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inference_runtime.models.memory import read_text
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +23,7 @@ def readings(controller: str, file: str, files_of_version_1: Sequence[str]) -> I
         file: of version 2.
         files_of_version_1: that say the same in version 1, together.
     """
-    for line in _read(_OWN_GROUPS).splitlines():
+    for line in read_text(_OWN_GROUPS).splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
             yield from _upwards(_MOUNT, path, [file])
@@ -31,15 +33,7 @@ def readings(controller: str, file: str, files_of_version_1: Sequence[str]) -> I
 
 def _upwards(mount: str, path: str, files: Sequence[str]) -> Iterator[list[str]]:
     while True:
-        yield " ".join(_read(f"{mount}{path}/{file}") for file in files).split()
+        yield " ".join(read_text(f"{mount}{path}/{file}") for file in files).split()
         if not path.strip("/"):
             return
         path = path.rpartition("/")[0]
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return ""

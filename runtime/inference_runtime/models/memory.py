@@ -64,6 +64,15 @@ def is_memory(folder: str, *, cloud_run: bool) -> bool:
     return not is_disk if cloud_run else system in ("tmpfs", "ramfs")
 
 
+def read_text(path: str) -> str:
+    """What the kernel tells in a file; empty where there is none."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
 def _limit(lambda_memory_mb: int | None) -> tuple[int, str]:
     limits = [(_machine_bytes(), "this machine's memory")]
     if lambda_memory_mb is not None:
@@ -82,26 +91,18 @@ def _machine_bytes() -> int:
 
 def _anonymous_bytes() -> int:
     """Memory of this process that the kernel cannot drop; 0 where it does not tell."""
-    fields = _read("/proc/self/statm").split()  # proc(5): size, resident, shared, …, in pages
+    fields = read_text("/proc/self/statm").split()  # proc(5): size, resident, shared, …, in pages
     return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE") if fields else 0
 
 
 def _mount(path: str) -> tuple[str, str]:
     """Where the file system that holds ``path`` is mounted, and its type; empty where unknown."""
-    mounts = [line.split() for line in _read("/proc/self/mounts").splitlines()]
+    mounts = [line.split() for line in read_text("/proc/self/mounts").splitlines()]
     holding = [m for m in mounts if f"{path}/".startswith(f"{m[1].rstrip('/')}/")]
     if not holding:
         return "", ""
     _, mount_point, system, *_ = max(holding, key=lambda mount: len(mount[1]))
     return mount_point, system
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def _mib(size: int) -> str:

@@ -106,7 +106,7 @@ def test_a_tmpfs_is_memory_and_so_are_all_files_on_cloud_run_but_an_ephemeral_di
 ) -> None:
     mounts = f"/dev/a / ext4 rw 0 0\ntmpfs {tmp_path}/shm tmpfs rw 0 0\n"
     mounts += f"/dev/b {tmp_path}/volume ext4 rw 0 0\n"
-    monkeypatch.setattr(memory, "_read", lambda _path: mounts)
+    monkeypatch.setattr(memory, "read_text", lambda _path: mounts)
     assert is_memory(f"{tmp_path}/shm/cache", cloud_run=False)
     assert not is_memory(f"{tmp_path}/shmoo", cloud_run=False)
     assert is_memory(f"{tmp_path}/disk", cloud_run=True)
