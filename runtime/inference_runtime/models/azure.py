@@ -7,7 +7,9 @@ from inference_runtime.models.tokens import (
     NoToken,
     Renewed,
     access_token,
+    bearer,
     form_request,
+    is_unauthorized,
     token_file,
 )
 from inference_runtime.models.url import encode, encode_query
@@ -77,6 +79,12 @@ class AzureStore:
         """See ``Store``."""
         return False
 
+    def renew(self, asked: Request, reason: str) -> bool:
+        """See ``Store``."""
+        return is_unauthorized(asked, reason) and self._token.replace(
+            lambda token: asked.headers["authorization"] == bearer(token)
+        )
+
     def _request(self, path: str, query: dict[str, str], headers: Mapping[str, str]) -> Request:
         parameters = "&".join(part for part in (encode_query(query), self._signature) if part)
         url = self._container + path + (f"?{parameters}" if parameters else "")
@@ -85,7 +93,7 @@ class AzureStore:
     def _authorization(self) -> dict[str, str]:
         if self._signature:
             return {}
-        return {"authorization": f"Bearer {self._token.get()}"}
+        return {"authorization": bearer(self._token.get())}
 
 
 def _token(platform: Mapping[str, str]) -> str:

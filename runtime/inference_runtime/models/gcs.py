@@ -10,7 +10,9 @@ from inference_runtime.models.tokens import (
     NoToken,
     Renewed,
     access_token,
+    bearer,
     form_request,
+    is_unauthorized,
     token_file,
 )
 from inference_runtime.models.url import encode, encode_query
@@ -79,10 +81,16 @@ class GcsStore:
         """See ``Store``."""
         return False
 
+    def renew(self, asked: Request, reason: str) -> bool:
+        """See ``Store``."""
+        return is_unauthorized(asked, reason) and self._token.replace(
+            lambda token: asked.headers["authorization"] == bearer(token)
+        )
+
     def _authorization(self) -> dict[str, str]:
         if self._platform["STORAGE_EMULATOR_HOST"]:
             return {}
-        return {"authorization": f"Bearer {self._token.get()}"}
+        return {"authorization": bearer(self._token.get())}
 
 
 def _base(platform: Mapping[str, str]) -> str:

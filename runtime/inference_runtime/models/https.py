@@ -74,6 +74,10 @@ class HttpsStore:
         self._moved[name] = moved, monotonic()
         return True
 
+    def renew(self, _asked: Request, _reason: str) -> bool:
+        """See ``Store``."""
+        return False
+
     def _has_run_out(self, name: str, url: str) -> bool:
         """Whether what refuses is where a redirect led a while ago: such targets are often signed
         for some minutes. From then on ``name`` is asked for at its own place again.

@@ -247,7 +247,9 @@ class Reader:
             if answer.status in (OK, PARTIAL_CONTENT):
                 return answer
             reason = _reason(answer)
-            if not self._store.follow(name, asked.url, answer.status, answer.headers):
+            if self._store.follow(name, asked.url, answer.status, answer.headers):
+                continue
+            if not self._store.renew(asked, reason):
                 break
         if answer.status in BUSY_STATUSES:
             raise Busy(f"the server answers {reason}")

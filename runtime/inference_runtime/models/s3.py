@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 # Instances get new credentials five minutes before the old ones end:
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html
 _CREDENTIALS_SECONDS = 240
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; the status is 400, and 403 of
+# some servers that speak the protocol.
+_ENDED = ("ExpiredToken", "TokenRefreshRequired")
 
 
 class S3Store:
@@ -67,6 +70,13 @@ class S3Store:
         moved = region != self._region
         self._region = region
         return moved
+
+    def renew(self, asked: Request, reason: str) -> bool:
+        """See ``Store``."""
+        if not reason.endswith(_ENDED):
+            return False
+        token = asked.headers.get("x-amz-security-token", "")
+        return self._credentials.replace(lambda credentials: credentials.token == token)
 
     def copy_request(self, name: str, source: str) -> Request:
         """A ``PUT`` that has Amazon S3 copy an object to here, without a byte passing through.

@@ -40,6 +40,19 @@ if TYPE_CHECKING:
                 headers: of the answer, by lower-case name.
             """
 
+        def renew(self, asked: Request, reason: str, /) -> bool:
+            """Whether this answer says that the credentials of its request have ended, and
+            ``request`` has others from now on.
+
+            Args:
+                asked: the request.
+                reason: the answer's status and the server's name for what is wrong.
+
+            Raises:
+                ModelNotLoaded: there are no others.
+                Busy: there are none for the moment.
+            """
+
         def list_request(self, marker: str, /) -> Request:
             """A ``GET`` of a page of the names of all objects in the folder.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import RLock
 from time import monotonic
 
 from inference_runtime.errors import ModelNotLoaded
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 class Renewed:
     """A credential that is looked for when first needed, and again after a while.
 
+    Several threads may ask at the same time: one looks, and the others wait.
+
     Args:
         find: gives it.
         seconds: for which it is used.
@@ -27,12 +30,26 @@ class Renewed:
         self._find = find
         self._seconds = seconds
         self._found: tuple[Any, float] | None = None
+        self._lock = RLock()
 
     def get(self) -> Any:
         """The credential. What ``find`` raises comes through."""
-        if self._found is None or monotonic() > self._found[1]:
-            self._found = self._find(), monotonic() + self._seconds
-        return self._found[0]
+        with self._lock:
+            if self._found is None or monotonic() > self._found[1]:
+                self._found = self._find(), monotonic() + self._seconds
+            return self._found[0]
+
+    def replace(self, is_refused: Callable[[Any], bool]) -> bool:
+        """Whether there is another credential than the one that was refused, which is looked for
+        unless that has been done meanwhile.
+
+        Args:
+            is_refused: whether a credential is that one.
+        """
+        with self._lock:
+            if is_refused(self.get()):
+                self._found = None
+            return not is_refused(self.get())
 
 
 class NoToken(Exception):
@@ -68,6 +85,21 @@ def access_token(request: Request, timeout: float) -> str:
         return str(loads(body)["access_token"])
     except (ValueError, LookupError, TypeError):
         raise NoToken(f"it answers {status}", passes=status in BUSY_STATUSES) from None
+
+
+def bearer(token: str) -> str:
+    """The header ``authorization`` of a request with an access token: RFC 6750."""
+    return f"Bearer {token}"
+
+
+def is_unauthorized(asked: Request, reason: str) -> bool:
+    """Whether a server refuses the access token of a request.
+
+    Args:
+        asked: the request.
+        reason: as ``Store.renew`` has it.
+    """
+    return reason.startswith("401 ") and "authorization" in asked.headers
 
 
 def form_request(url: str, form: Mapping[str, str]) -> Request:
