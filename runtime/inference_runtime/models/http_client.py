@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from _socket import IPPROTO_TCP, SHUT_RDWR, SOCK_STREAM, TCP_NODELAY, getaddrinfo, socket
 from contextlib import suppress
-from threading import Lock
 
 from inference_runtime.models.url import Url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ssl import SSLContext
     from typing import Final
 
     from inference_runtime.models.store import Request
@@ -201,9 +199,26 @@ class _Stream:
 
 
 def _connect(url: Url, timeout: float) -> socket:
-    connection = _connected(url.host, url.port, timeout)
-    connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-    return _encrypt(connection, url.host) if url.scheme == "https" else connection
+    if url.scheme == "https":
+        return _trusted(url, timeout)
+    return _connected(url.host, url.port, timeout)
+
+
+def _trusted(url: Url, timeout: float) -> socket:
+    """An encrypted connection, which ``ssl`` makes of a socket of the module that it imports."""
+    import socket as sockets
+    from ssl import SSLCertVerificationError
+
+    from inference_runtime.models.trust import contexts
+
+    for context in contexts():
+        plain = sockets.socket(fileno=_connected(url.host, url.port, timeout).detach())
+        plain.settimeout(timeout)
+        try:
+            return context.wrap_socket(plain, server_hostname=url.host)
+        except SSLCertVerificationError as error:
+            failure = error
+    raise Untrusted(str(failure)) from failure
 
 
 def _connected(host: str, port: int, timeout: float) -> socket:
@@ -215,6 +230,7 @@ def _connected(host: str, port: int, timeout: float) -> socket:
         try:
             connection.settimeout(timeout)
             connection.connect(address)
+            connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         except OSError as error:
             connection.close()
             failure = error
@@ -230,22 +246,3 @@ def _head(request: Request, url: Url) -> bytes:
     if request.method != "GET":
         lines.append(f"content-length: {len(request.body)}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-
-_tls: list[SSLContext] = []  # one for all: reading the certificates of the authorities takes 20 ms
-_tls_lock = Lock()
-
-
-def _encrypt(connection: socket, host: str) -> socket:
-    import socket as sockets  # which ssl imports anyway
-    from ssl import SSLCertVerificationError, create_default_context
-
-    with _tls_lock:
-        if not _tls:
-            _tls.append(create_default_context())
-    plain = sockets.socket(fileno=connection.detach())
-    plain.settimeout(connection.gettimeout())
-    try:
-        return _tls[0].wrap_socket(plain, server_hostname=host)
-    except SSLCertVerificationError as error:
-        raise Untrusted(str(error)) from error

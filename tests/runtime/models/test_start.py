@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from inference_runtime.errors import ModelNotLoaded
-from inference_runtime.models import http_client
+from inference_runtime.models import trust
 from inference_runtime.models.http_client import Untrusted
 from inference_runtime.models.https import HttpsStore
 from inference_runtime.models.reader import ATTEMPTS, Reader
@@ -124,7 +124,7 @@ def tls_server(server: ObjectServer, certificate: Path) -> ObjectServer:
 
 @pytest.fixture(autouse=True)
 def _fresh_tls() -> None:
-    http_client._tls.clear()
+    trust._made.clear()
 
 
 def test_a_trusted_server_is_read_over_tls(
@@ -139,17 +139,60 @@ def test_the_certificates_of_the_authorities_are_read_once(
     tls_server: ObjectServer, certificate: Path, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    read = ssl.create_default_context
     times = []
 
-    def slowly() -> ssl.SSLContext:
+    def slowly(**given: Any) -> ssl.SSLContext:
         times.append(time.monotonic())
         time.sleep(0.2)
-        return read()
+        return ssl.create_default_context(**given)
 
-    monkeypatch.setattr(ssl, "create_default_context", slowly)
+    monkeypatch.setattr(trust, "create_default_context", slowly)
     fetch(f"https://localhost:{tls_server.port}/m.onnx")
     assert len(times) == 1, "by the first of several connections, and the others wait"
+
+
+@pytest.fixture
+def folder(certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's certificates by hash: that of the server alone."""
+    told = subprocess.run(
+        ["openssl", "x509", "-hash", "-noout", "-in", str(certificate)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    folder = tmp_path / "by hash"
+    folder.mkdir()
+    (folder / f"{told.stdout.strip()}.0").write_bytes(certificate.read_bytes())
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    return folder
+
+
+def test_of_certificates_by_hash_no_more_is_read_than_is_needed(
+    tls_server: ObjectServer, folder: Path, fetch: Fetch
+) -> None:
+    fetch(f"https://localhost:{tls_server.port}/m.onnx")
+    assert list(trust._made) == [str(folder)]
+
+
+def test_what_only_the_file_of_all_certificates_has_is_trusted_too(
+    tls_server: ObjectServer, certificate: Path, folder: Path, fetch: Fetch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    (other,) = folder.iterdir()
+    other.rename(folder / "00000000.0")
+    paths = trust.get_default_verify_paths()
+    monkeypatch.setattr(trust, "get_default_verify_paths", lambda: paths)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # as if the system had this one
+    fetch(f"https://localhost:{tls_server.port}/m.onnx")
+    assert list(trust._made) == [str(folder), None]
+
+
+def test_a_file_of_certificates_that_is_named_is_the_one(
+    tls_server: ObjectServer, certificate: Path, folder: Path, fetch: Fetch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    fetch(f"https://localhost:{tls_server.port}/m.onnx")
+    assert list(trust._made) == [None]
 
 
 def test_a_server_that_is_not_trusted_is_refused_at_the_last_try_too() -> None:
