@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from inference_runtime.models.reader import Reader, RemoteFile
 
 _PIECE_BYTES = 1 << 20
-_MAX_RANGES = 8  # of a request, whose tries are counted
+# Of a request: the tries for 64 MB still suffice where the network fails now and then.
+_MAX_RANGES = 8
 
 
 class Failure:
