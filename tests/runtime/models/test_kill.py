@@ -100,7 +100,8 @@ def test_the_next_process_goes_on_where_the_killed_one_stopped(
     server: ObjectServer, cache: Path
 ) -> None:
     server.objects[NAME] = MODEL
-    assert run(server, cache, "inference_runtime.models.part:Part", "complete", "3") < 0
+    alone = {"INFERENCE_FETCH_CONNECTIONS": "1"}  # so that it is killed within a request
+    assert run(server, cache, "inference_runtime.models.part:Part", "complete", "3", **alone) < 0
     asked = server.fetched_bytes(NAME)
     assert run(server, cache) == 0
     again = server.fetched_bytes(NAME) - asked
