@@ -181,7 +181,7 @@ def test_where_a_file_is_missing_the_fetch_of_the_others_ends(
     server.fault = lambda request: Fault(delay=0.05) if request.path == "/b/w" else None
     fetch(INFERENCE_FETCH_CONNECTIONS="2")
     asked = len(server.requests_for("b/w"))
-    assert asked < 10
+    assert server.fetched_bytes("b/w") < len(big)
     time.sleep(0.2)
     assert len(server.requests_for("b/w")) == asked, "nobody goes on"
     assert cached_files(cache) == ["m.onnx"]
