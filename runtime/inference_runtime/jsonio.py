@@ -10,6 +10,7 @@ gets in any case.
 from __future__ import annotations
 
 from _json import encode_basestring, make_encoder, make_scanner
+from _thread import start_new_thread
 
 from inference_runtime.errors import MalformedBody
 
@@ -73,9 +74,9 @@ def dumps(value: object) -> bytes:
 
 
 def expect(numbers: int) -> None:
-    """Import orjson now, if a request of so many numbers will need it: while a model loads, say."""
+    """Begin to import orjson, in a thread, if a request of so many numbers will need it."""
     if _orjson is None and numbers * _NUMBER_BYTES > BYTES_BEFORE_ORJSON:
-        import_orjson()
+        start_new_thread(import_orjson, ())
 
 
 def import_orjson() -> ModuleType:

@@ -60,7 +60,7 @@ class Loader:
         """
         files = model.fetch()
         make_room(files.size)
-        jsonio.expect(files.served.request_elements)  # onnxruntime's library is still on its way
+        jsonio.expect(files.served.request_elements)
         engine = manifest.or_original(files.served, lambda it: self._engine(it, files.size))
         return InferenceService(self._with_layers(engine), files)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import socket
 import subprocess
 import sys
@@ -117,7 +118,7 @@ def managed_instance(
         folder: for what has to be written.
     """
     bootstrap = folder / "bootstrap"
-    bootstrap.write_text(f"#!/bin/sh\nexec {sys.executable} {' '.join(client)}\n")
+    bootstrap.write_text(f"#!/bin/sh\nexec {shlex.join([sys.executable, *client])}\n")
     bootstrap.chmod(0o755)
     start = [*NAMESPACES, sys.executable, str(NAMESPACE), str(bootstrap), binary()]
     with _running(start, [], {**environ, "AWS_LAMBDA_MAX_CONCURRENCY": str(concurrency)}) as it:

@@ -44,7 +44,7 @@ LOOP = (
 PRINT_MODULES = "import sys; print('\\n' + ' '.join(sys.modules))"
 
 STANDARD_LIBRARY = {
-    "__future__", "_json", "array", "atexit", "binascii", "collections.abc", "math", "mmap",
+    "__future__", "_json", "array", "atexit", "binascii", "collections.abc", "gc", "math", "mmap",
 }  # fmt: skip
 OWN = {
     "", "adapters", "adapters.aws_lambda", "adapters.lambda_function", "adapters.lambda_http",

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,22 @@ def test_a_missing_model_ends_the_start_and_is_logged(read_log: ReadLog) -> None
     with pytest.raises(ModelNotLoaded):
         serving.start(Settings.read({"MODEL_URI": "/nowhere.onnx"}))
     assert read_log()[0]["error"] == "MODEL_NOT_LOADED"
+
+
+@pytest.mark.parametrize("uri", ["", "/nowhere.onnx"], ids=["a start", "a start that fails"])
+def test_garbage_is_collected_again_after(uri: str, tmp_path: Path) -> None:
+    assert gc.isenabled()
+    path = uri or models.save(models.scaled(), tmp_path / "model.onnx")
+    with suppress(ModelNotLoaded):
+        serving.start(Settings.read({"MODEL_URI": path}))
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with suppress(ModelNotLoaded):
+            serving.start(Settings.read({"MODEL_URI": path}))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_the_library_s_start_waits_for_no_import_of_threads_or_models() -> None:

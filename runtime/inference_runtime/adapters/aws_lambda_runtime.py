@@ -13,8 +13,13 @@ from __future__ import annotations
 
 import sys
 
-from inference_runtime.serving import start
+from inference_runtime.serving import start_host
 from inference_runtime.settings import runtime_api_address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from inference_runtime.adapters.lambda_host import Host
+    from inference_runtime.dataplane import DataPlane
 
 
 def main() -> None:
@@ -26,20 +31,19 @@ def main() -> None:
     """
     address = runtime_api_address()
     try:
-        plane = start(meanwhile=_import_host)
+        host = start_host(lambda plane: _host(plane, address))
     except Exception as error:
         from inference_runtime.adapters.lambda_runtime_api import RuntimeApi
 
         RuntimeApi(address).fail_to_start(error)
         sys.exit(1)
-    from inference_runtime.adapters.lambda_host import Host
-
-    Host(plane, address).serve()
-    plane.close()
+    host.serve()
 
 
-def _import_host() -> None:
-    from inference_runtime.adapters import lambda_host  # noqa: F401
+def _host(plane: DataPlane, address: str) -> Host:
+    from inference_runtime.adapters.lambda_host import Host  # while the library starts
+
+    return Host(plane, address)
 
 
 if __name__ == "__main__":

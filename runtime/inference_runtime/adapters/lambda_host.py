@@ -102,17 +102,25 @@ class Host:
     """The workers of this process, and its end.
 
     Args:
-        plane: with the model loaded.
+        plane: its model is loaded when ``serve`` is called.
         address: of the Runtime API.
+
+    Raises:
+        OSError: nobody listens there.
     """
 
     def __init__(self, plane: DataPlane, address: str) -> None:
-        settings = plane.settings
-        if settings.lambda_initialization == SNAP_START:
-            from inference_runtime.adapters import snapstart
+        self._plane = plane
+        self._address = address
+        self._ended = Semaphore(0)
+        self._failure: BaseException | None = None
+        self._is_snapshotted = plane.settings.lambda_initialization == SNAP_START
+        if not self._is_snapshotted:
+            self._connect()
 
-            snapstart.go_through(RuntimeApi(address).wait_for_restore)
-        function = LambdaFunction(plane)
+    def _connect(self) -> None:
+        address, settings = self._address, self._plane.settings
+        function = LambdaFunction(self._plane)
         streaming = settings.invoke_mode == "RESPONSE_STREAM"
         count = settings.lambda_concurrency
         self._workers = [
@@ -120,8 +128,6 @@ class Host:
             for _ in range(count)
         ]
         self._extension = InternalExtension(address)
-        self._ended = Semaphore(0)
-        self._failure: BaseException | None = None
 
     def serve(self) -> None:
         """Answer until SIGTERM.
@@ -130,6 +136,11 @@ class Host:
             ConnectionError: the Runtime API is gone.
             RuntimeApiError: it refuses.
         """
+        if self._is_snapshotted:  # Nothing is connected when the snapshot is taken.
+            from inference_runtime.adapters import snapstart
+
+            snapstart.go_through(RuntimeApi(self._address).wait_for_restore)
+            self._connect()
         signal(SIGTERM, self._stop)
         for worker in self._workers:
             Thread(target=self._run, args=(worker,), daemon=True).start()
@@ -137,6 +148,7 @@ class Host:
             self._ended.acquire()
             if self._failure is not None:
                 raise self._failure
+        self._plane.close()
 
     def _run(self, worker: Worker) -> None:
         try:
