@@ -102,14 +102,19 @@ def measure() -> Section:
     return Section("Cold start", tables, charts)
 
 
-def _contenders(folder: Path) -> dict[str, Contender]:
-    """The ways to start; ours from its artifact, unpacked into ``folder``."""
+def paths(folder: Path) -> tuple[str, str]:
+    """What the interpreter's path is for the others, and for ours: its artifact, unpacked into
+    ``folder``."""
     here = PackageTarget.host()
     for archive in (code_archive(here.python_version), dependencies_archive(here)):
         with ZipFile(archive.path) as content:
             content.extractall(folder)
-    packages = sysconfig.get_path("purelib")
-    theirs, ours = f"{ROOT}:{packages}", f"{folder}:{folder / 'python'}"
+    return f"{ROOT}:{sysconfig.get_path('purelib')}", f"{folder}:{folder / 'python'}"
+
+
+def _contenders(folder: Path) -> dict[str, Contender]:
+    """The ways to start."""
+    theirs, ours = paths(folder)
     with_boto3 = (*TEXTBOOK[:-1], "bench.starts.lambda_textbook_boto3.handler")
     return {
         BASELINE: Contender(TEXTBOOK, theirs),

@@ -29,6 +29,7 @@ _WHITESPACE: Final = " \t\n\r"
 _BRACKETS: Final = 800
 _DEPTH: Final = 200
 _NUMBER_BYTES: Final = 16  # of a number and its comma, about; floats may have 25
+_COPIED_BYTES: Final = 8  # of a string take no longer than a byte of a number
 _INFINITY: Final = float("inf")
 
 
@@ -182,7 +183,7 @@ def _own_size(item: Any) -> int:
         _integer(item)
         return _NUMBER_BYTES
     if kind is str:
-        return len(item) + 3
+        return len(item) // _COPIED_BYTES + 3
     if kind is dict and all(type(key) is str for key in item):
         return sum(len(key) + 4 for key in item)
     if kind in (list, tuple, bool, type(None)):

@@ -171,6 +171,20 @@ class TestExpecting:
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
         assert ran.stdout.decode().split() == ["import_orjson"] * imports
 
+    def test_an_answer_and_its_envelope_do_without(self) -> None:
+        """Numbers take the time, and they are in the envelope as text that is copied."""
+        code = """
+import sys
+from inference_runtime import jsonio
+body = jsonio.dumps({"outputs": [[0.12345678901234567] * 768] * 16}).decode()
+envelope = jsonio.dumps({"statusCode": 200, "body": body})
+print(len(body) + len(envelope) > jsonio.BYTES_BEFORE_ORJSON, "orjson" in sys.modules)
+jsonio.dumps({"body": body * 8})
+print("orjson" in sys.modules)
+"""
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        assert ran.stdout.decode().split() == ["True", "False", "True"]
+
     def test_it_comes_while_the_model_loads(self, tmp_path: Path) -> None:
         onnx.save(onnx_models.scaled(), tmp_path / "model.onnx")
         load = {"optimize_graph": True, "prepack": True, "unpacked_start": True}
