@@ -306,8 +306,7 @@ VARIABLES: Final = (
     ),
     Variable(
         "INFERENCE_THREADS", "threads", _auto_or_positive, "auto", "auto, or a whole number from 1",
-        "Threads of one run. auto: one below two vCPUs, else one for each whole vCPU that the"
-        " platform really gives.",
+        "Threads of one run. auto: as many as the vCPUs, rounded, that the platform really gives.",
     ),
     Variable(
         "INFERENCE_PROFILE", "profile", _one_of("auto", "cold", "throughput", "memory"), "auto",

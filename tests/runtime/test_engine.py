@@ -279,9 +279,9 @@ def test_a_run_gets_the_threads_that_were_asked_for(threads: int, tmp_path: Path
     assert engine.signature.inputs
 
 
-def test_waiting_threads_do_not_spin(tmp_path: Path) -> None:
+def test_threads_do_not_spin_after_a_run(tmp_path: Path) -> None:
     engine = models.load(models.identity("FP32"), tmp_path, threads=2)
     options = engine._session.get_session_options()
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
     assert options.get_session_config_entry("session.inter_op.allow_spinning") == "0"
     assert options.inter_op_num_threads == 1

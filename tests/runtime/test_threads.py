@@ -10,9 +10,9 @@ from inference_runtime.engine import threads
 
 @pytest.mark.parametrize(
     ("memory_mb", "expected"),
-    [(128, 1), (1024, 1), (1769, 1), (3008, 1), (3538, 2), (5307, 3), (8846, 5), (10240, 5)],
+    [(128, 1), (1769, 1), (2653, 1), (2654, 2), (3008, 2), (3538, 2), (5307, 3), (10240, 6)],
 )
-def test_lambda_gives_one_thread_for_each_whole_vcpu(memory_mb: int, expected: int) -> None:
+def test_lambda_gives_a_thread_for_each_vcpu_rounded(memory_mb: int, expected: int) -> None:
     assert threads.intra_op_threads(threads.vcpus(memory_mb)) == expected
 
 

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
     from inference_runtime.engine.weights import Weights
 
-# Threads do not spin while they wait: spinning burns the quota of a shared vCPU.
-# https://onnxruntime.ai/docs/performance/tune-performance/threading.html
+# Threads spin within a run, for they wait microseconds there, and not after it: that would burn the
+# quota of a shared vCPU. https://onnxruntime.ai/docs/performance/tune-performance/threading.html
 SESSION_CONFIG: Final = {
-    "session.intra_op.allow_spinning": "0",
+    "session.force_spinning_stop": "1",
     "session.inter_op.allow_spinning": "0",
 }
 INTER_OP_THREADS: Final = 1

@@ -28,8 +28,8 @@ def vcpus(lambda_memory_mb: int | None) -> float:
 
 
 def intra_op_threads(available: float) -> int:
-    """Threads for one run on ``available`` vCPUs: one below two, else one for each whole one."""
-    return max(1, int(available))
+    """Threads for one run on ``available`` vCPUs: as many, rounded, and one at least."""
+    return max(1, int(available + 0.5))
 
 
 def _cgroup_quotas() -> Iterator[float]:
