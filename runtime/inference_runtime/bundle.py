@@ -43,9 +43,10 @@ class Bundle:
 
     def __init__(self, package: str) -> None:
         self._package = package
-        self._descriptor = os.open(_path(package), os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = os.open(_path(package), os.O_RDONLY)
         header = os.pread(self._descriptor, _HEADER_BYTES, 0)
         if header[:-4] != MAGIC_NUMBER:
+            os.close(self._descriptor)
             raise OSError(f"{_path(package)} is of another version of Python")
         size = int.from_bytes(header[-4:], "little")
         self._start = _HEADER_BYTES + size

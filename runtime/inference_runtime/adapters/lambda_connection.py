@@ -1,21 +1,19 @@
 """HTTP/1.1 over one kept connection, as much of it as Lambda's Runtime API speaks.
 
 By hand, because it runs before the first answer: ``http.client`` and what it imports take as long
-as everything else here together (``bench/lambda_runtime.py``). For the same reason it is written
-over the C module behind ``socket``, which itself imports ``enum`` and ``selectors``.
+as everything else here together (``bench/lambda_runtime.py``).
 """
 
 from __future__ import annotations
 
-from _socket import IPPROTO_TCP, SHUT_RD, SOCK_STREAM, TCP_NODELAY, getaddrinfo, socket
-from io import BufferedReader, RawIOBase
+from _socket import SHUT_RD
+
+from inference_runtime.sockets import Stream, connect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Final
-
-    from _typeshed import WriteableBuffer
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -100,15 +98,13 @@ class Connection:
 
     def close(self) -> None:
         """End the connection."""
-        self._reader.close()
         self._socket.close()
 
     def _connect(self) -> None:
         if self._interrupted:
             raise ConnectionAbortedError("interrupted")
-        self._socket = _connected(self._host, self._port)
-        self._socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-        self._reader = BufferedReader(_Received(self._socket))
+        self._socket = connect(self._host, self._port)
+        self._stream = Stream(self._socket)
 
     def _head(self, method: str, path: str, headers: Mapping[str, str], framing: str) -> bytes:
         lines = [f"{method} {path} HTTP/1.1", f"host: {self._host}:{self._port}", framing]
@@ -120,60 +116,21 @@ class Connection:
         return self._receive()
 
     def _receive(self) -> Response:
-        status_line = self._line()
-        status = int(status_line.split(b" ", 2)[1])
+        stream = self._stream
+        status = int(stream.line().split(" ", 2)[1])
         headers = {}
-        while line := self._line():
-            name, _, value = line.decode("latin-1").partition(":")
+        while line := stream.line():
+            name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         return Response(status, headers, self._body(headers))
 
     def _body(self, headers: Mapping[str, str]) -> bytes:
+        stream = self._stream
         if headers.get("transfer-encoding") != "chunked":
-            return self._exactly(int(headers.get("content-length", "0")))
+            return stream.exactly(int(headers.get("content-length", "0")))
         chunks = []
-        while size := int(self._line(), 16):
-            chunks.append(self._exactly(size))
-            self._line()
-        self._line()
+        while size := int(stream.line(), 16):
+            chunks.append(stream.exactly(size))
+            stream.line()
+        stream.line()
         return b"".join(chunks)
-
-    def _line(self) -> bytes:
-        line = self._reader.readline()
-        if not line.endswith(b"\n"):
-            raise ConnectionResetError("the connection ended inside a message")
-        return line.rstrip(b"\r\n")
-
-    def _exactly(self, size: int) -> bytes:
-        data = self._reader.read(size)
-        if len(data) != size:
-            raise ConnectionResetError("the connection ended inside a message")
-        return data
-
-
-class _Received(RawIOBase):
-    """What a socket receives, to be read through a buffer."""
-
-    def __init__(self, connected: socket) -> None:
-        self._socket = connected
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        return self._socket.recv_into(buffer)
-
-
-def _connected(host: str, port: int) -> socket:
-    # A host that is text would be encoded by the codec idna, which imports re and unicodedata.
-    error: OSError | None = None
-    for family, kind, protocol, _, address in getaddrinfo(host.encode(), port, 0, SOCK_STREAM):
-        connection = socket(family, kind, protocol)
-        try:
-            connection.connect(address)
-        except OSError as raised:
-            connection.close()
-            error = raised
-        else:
-            return connection
-    raise error or ConnectionError(f"{host} has no address")

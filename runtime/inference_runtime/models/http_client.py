@@ -1,24 +1,24 @@
 """HTTP/1.1 requests over one connection that is kept; no proxies.
 
 By hand, because it runs before the first answer: ``http.client`` parses headers with the package
-``email``, whose import takes longer than a small model's way over the network. For the same reason
-it is written over the C module behind ``socket``, which itself imports ``enum`` and ``selectors``.
+``email``, whose import takes longer than a small model's way over the network.
 """
 
 from __future__ import annotations
 
-from _socket import IPPROTO_TCP, SHUT_RDWR, SOCK_STREAM, TCP_NODELAY, getaddrinfo, socket
+from _socket import SHUT_RDWR
 from contextlib import suppress
 
 from inference_runtime.models.url import Url
+from inference_runtime.sockets import Stream, connect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket
     from typing import Final
 
     from inference_runtime.models.store import Request
 
-_MAX_LINE_BYTES: Final = 64 << 10
 _RECEIVE_BYTES: Final = 16 << 10
 _NO_BODY: Final = frozenset({204, 304})
 
@@ -41,7 +41,7 @@ class Answer:
         is_read: whether the body was read to its end.
     """
 
-    def __init__(self, stream: _Stream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         _, _, rest = stream.line().partition(" ")
         status, _, self.reason = rest.partition(" ")
@@ -132,7 +132,7 @@ class Connection:
             self._origin = f"{url.scheme}://{url.origin}"
         try:
             kept.sendall(_head(request, url) + request.body)
-            self._answer = Answer(_Stream(kept))
+            self._answer = Answer(Stream(kept))
         except OSError:
             self.close()
             raise
@@ -173,35 +173,10 @@ def read(request: Request, timeout: float, limit: int = 1 << 20) -> tuple[int, b
         connection.close()
 
 
-class _Stream:
-    """What comes over a socket: first what was received with the lines before."""
-
-    def __init__(self, source: socket) -> None:
-        self._socket = source
-        self._received = b""
-
-    def line(self) -> str:
-        while (end := self._received.find(b"\n")) < 0:
-            more = self._socket.recv(_RECEIVE_BYTES)
-            if not more or len(self._received) > _MAX_LINE_BYTES:
-                raise BrokenAnswer("the server ended the connection without an answer")
-            self._received += more
-        line, self._received = self._received[:end], self._received[end + 1 :]
-        return line.rstrip(b"\r").decode("latin-1")
-
-    def readinto(self, view: memoryview) -> int:
-        if not self._received:
-            return self._socket.recv_into(view)
-        count = min(len(view), len(self._received))
-        view[:count] = self._received[:count]
-        self._received = self._received[count:]
-        return count
-
-
 def _connect(url: Url, timeout: float) -> socket:
     if url.scheme == "https":
         return _trusted(url, timeout)
-    return _connected(url.host, url.port, timeout)
+    return connect(url.host, url.port, timeout)
 
 
 def _trusted(url: Url, timeout: float) -> socket:
@@ -212,31 +187,13 @@ def _trusted(url: Url, timeout: float) -> socket:
     from inference_runtime.models.trust import contexts
 
     for context in contexts():
-        plain = sockets.socket(fileno=_connected(url.host, url.port, timeout).detach())
+        plain = sockets.socket(fileno=connect(url.host, url.port, timeout).detach())
         plain.settimeout(timeout)
         try:
             return context.wrap_socket(plain, server_hostname=url.host)
         except SSLCertVerificationError as error:
             failure = error
     raise Untrusted(str(failure)) from failure
-
-
-def _connected(host: str, port: int, timeout: float) -> socket:
-    """A connection to the first of a host's addresses that takes one."""
-    failure = OSError(f"{host} has no address")
-    # A host that is text would be encoded by the codec idna, which imports re and unicodedata.
-    for family, kind, protocol, _, address in getaddrinfo(host.encode(), port, 0, SOCK_STREAM):
-        connection = socket(family, kind, protocol)
-        try:
-            connection.settimeout(timeout)
-            connection.connect(address)
-            connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-        except OSError as error:
-            connection.close()
-            failure = error
-        else:
-            return connection
-    raise failure
 
 
 def _head(request: Request, url: Url) -> bytes:
