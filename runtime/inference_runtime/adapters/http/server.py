@@ -52,9 +52,16 @@ _MOST_ACCEPTED_AT_ONCE: Final = 64
 # fast takes 0.05 ms, and the first of them should not wait long for the last.
 _MOST_AT_ONCE: Final = 32
 _SECONDS_AT_ONCE: Final = 0.002
-# asm-generic/socket.h and linux/bpf_common.h
-_SO_ATTACH_FILTER: Final = 26
-_BPF_RETURN: Final = 0x06
+_SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h
+# Keep no byte of a packet that only asks for a connection, and all of any other: load the byte of
+# TCP's flags, leave SYN and ACK of it, jump, return (linux/bpf_common.h).
+_DROP_NEWCOMERS: Final = (
+    (0x30, 0, 0, 13),
+    (0x54, 0, 0, 0x12),
+    (0x15, 0, 1, 0x02),
+    (0x06, 0, 0, 0),
+    (0x06, 0, 0, 0xFFFFFFFF),
+)
 
 
 class Server:
@@ -231,12 +238,11 @@ class Server:
 
 
 def _ignore_newcomers(listener: socket) -> None:
-    """Have the kernel drop what is sent to a listening socket; its connections are not touched.
-
-    The filter is a program of one instruction, "return 0": of each packet, keep no byte.
-    https://docs.kernel.org/networking/filter.html
+    """Have the kernel drop who asks a listening socket for a connection; those that have been let
+    in, and what ends their handshake, are not touched: https://docs.kernel.org/networking/filter.html
     """
-    instruction = create_string_buffer(pack("HBBI", _BPF_RETURN, 0, 0, 0))
-    program = pack("HP", 1, addressof(instruction))
+    code = b"".join(pack("HBBI", *instruction) for instruction in _DROP_NEWCOMERS)
+    instructions = create_string_buffer(code)
+    program = pack("HP", len(_DROP_NEWCOMERS), addressof(instructions))
     with suppress(OSError):  # Elsewhere than on Linux, a connection of the last moment is reset.
         listener.setsockopt(SOL_SOCKET, _SO_ATTACH_FILTER, program)
