@@ -69,6 +69,18 @@ class Stream:
         line, self._received = self._received[:end], self._received[end + 1 :]
         return line.rstrip(b"\r").decode("latin-1")
 
+    def headers(self) -> dict[str, str]:
+        """The lines up to an empty one as HTTP's headers, by lower-case name.
+
+        Raises:
+            OSError: as ``line``.
+        """
+        headers = {}
+        while line := self.line():
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        return headers
+
     def readinto(self, view: memoryview) -> int:
         """Fill the start of ``view``; the number of bytes, 0 only at the end.
 

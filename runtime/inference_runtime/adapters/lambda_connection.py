@@ -118,10 +118,7 @@ class Connection:
     def _receive(self) -> Response:
         stream = self._stream
         status = int(stream.line().split(" ", 2)[1])
-        headers = {}
-        while line := stream.line():
-            name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
+        headers = stream.headers()
         return Response(status, headers, self._body(headers))
 
     def _body(self, headers: Mapping[str, str]) -> bytes:

@@ -48,10 +48,7 @@ class Answer:
         if not status.isdecimal():
             raise BrokenAnswer("the server does not speak HTTP")
         self.status = int(status)
-        self.headers: dict[str, str] = {}
-        while line := stream.line():
-            name, _, value = line.partition(":")
-            self.headers[name.lower()] = value.strip()
+        self.headers = stream.headers()
         self._is_chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
         # Of the body, or of the chunk at hand; None where only the end of the connection ends it.
         self._left = self._length()
