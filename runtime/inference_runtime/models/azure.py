@@ -9,7 +9,7 @@ from inference_runtime.models.tokens import (
     access_token,
     bearer,
     form_request,
-    is_unauthorized,
+    renew_token,
     token_file,
 )
 from inference_runtime.models.url import encode, encode_query
@@ -81,9 +81,7 @@ class AzureStore:
 
     def renew(self, asked: Request, reason: str) -> bool:
         """See ``Store``."""
-        return is_unauthorized(asked, reason) and self._token.replace(
-            lambda token: asked.headers["authorization"] == bearer(token)
-        )
+        return renew_token(self._token, asked, reason)
 
     def _request(self, path: str, query: dict[str, str], headers: Mapping[str, str]) -> Request:
         parameters = "&".join(part for part in (encode_query(query), self._signature) if part)

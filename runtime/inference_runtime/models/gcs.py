@@ -12,7 +12,7 @@ from inference_runtime.models.tokens import (
     access_token,
     bearer,
     form_request,
-    is_unauthorized,
+    renew_token,
     token_file,
 )
 from inference_runtime.models.url import encode, encode_query
@@ -83,9 +83,7 @@ class GcsStore:
 
     def renew(self, asked: Request, reason: str) -> bool:
         """See ``Store``."""
-        return is_unauthorized(asked, reason) and self._token.replace(
-            lambda token: asked.headers["authorization"] == bearer(token)
-        )
+        return renew_token(self._token, asked, reason)
 
     def _authorization(self) -> dict[str, str]:
         if self._platform["STORAGE_EMULATOR_HOST"]:

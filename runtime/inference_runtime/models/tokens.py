@@ -92,14 +92,18 @@ def bearer(token: str) -> str:
     return f"Bearer {token}"
 
 
-def is_unauthorized(asked: Request, reason: str) -> bool:
-    """Whether a server refuses the access token of a request.
+def renew_token(token: Renewed, asked: Request, reason: str) -> bool:
+    """Whether a server refuses the access token of a request, and there is another from now on.
 
     Args:
+        token: the store's.
         asked: the request.
         reason: as ``Store.renew`` has it.
     """
-    return reason.startswith("401 ") and "authorization" in asked.headers
+    refused = asked.headers.get("authorization")
+    if refused is None or not reason.startswith("401 "):
+        return False
+    return token.replace(lambda other: bearer(other) == refused)
 
 
 def form_request(url: str, form: Mapping[str, str]) -> Request:
