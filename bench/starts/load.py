@@ -38,9 +38,7 @@ def load_mapped(path):
     from inference_runtime.engine.threads import intra_op_threads, vcpus
     from inference_runtime.service import InferenceService
 
-    beside = Path(path).with_name("model.onnx")
-    served = manifest.served(str(beside)) if beside.exists() else None
-    weights = served.options.weights if served is not None else None
+    weights = manifest.served(str(Path(path).with_name("model.onnx"))).options.weights
     options = LoadOptions(optimize_graph=False, prepack=False, weights=weights)
     return InferenceService(CapiEngine(path, intra_op_threads(vcpus(None)), options)).warm_up
 

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
 _HEADER_BYTES: Final = len(MAGIC_NUMBER) + 4
 _PYC_HEADER_BYTES: Final = 16
-_PACKAGE_FILE: Final = "__init__.py"
 # They are imported before there is a bundle.
-_OUTSIDE: Final = (_PACKAGE_FILE, "bundle.py")
+_OUTSIDE: Final = ("__init__.py", "bundle.py")
 
 
 class Bundle:

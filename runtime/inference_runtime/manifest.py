@@ -240,20 +240,19 @@ def _served(text: bytes, folder: str, name: str, on_cpu: bool) -> Served:
     if os.path.exists(path):
         check_files(promise.original_files, folder, whole=False)
     check_files(promise.files, folder, whole=False)
-    is_digested = promise.files[promise.file]["size"] <= DIGEST_UP_TO_BYTES
     return Served(
         path,
         os.path.join(folder, promise.file),
-        promise.options if is_digested else promise.options.replace(weights=None),
+        promise.options,
         unpacked_start=promise.unpacked_start,
         request_elements=promise.request_elements,
     )
 
 
 def _weights(served: Mapping[str, Any]) -> Weights | None:
-    """Where the manifest says that the weights are."""
+    """Where the manifest says that the weights are: of a graph that is digested before it loads."""
     weights = served.get("weights")
-    if weights is None:
+    if weights is None or served["files"][served["file"]]["size"] > DIGEST_UP_TO_BYTES:
         return None
     from inference_runtime.engine.weights import Weights
 
@@ -282,7 +281,7 @@ def _check_circumstances(document: Mapping[str, Any], on_cpu: bool) -> None:
 
 
 def _digest(path: str) -> str:
-    from inference_runtime.sha256 import sha256  # few starts need it
+    from inference_runtime.sha256 import sha256  # a start without a manifest needs none
 
     with open(path, "rb") as file:
         return sha256(file.read()).hexdigest()  # type: ignore[no-any-return]

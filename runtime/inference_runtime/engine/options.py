@@ -56,7 +56,7 @@ class LoadOptions:
         self.arena = arena
         self.weights = weights
 
-    def replace(self, **changes: bool | None) -> LoadOptions:
+    def replace(self, **changes: bool) -> LoadOptions:
         """These options with some changed."""
         kept: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         return LoadOptions(**kept | changes)

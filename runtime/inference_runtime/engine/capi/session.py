@@ -216,21 +216,31 @@ def _open_session(
             library.DisableCpuMemArena(options)
         for key, value in config.items():
             library.AddSessionConfigEntry(options, key.encode(), value.encode())
+        values: list[Handle] = []
         if mapped is not None and is_graph:
             session = library.get(
                 c_void_p, library.CreateSessionFromArray,
                 library.env, mapped.address, mapped.size, options,
             )  # fmt: skip
-            return Handle(session, library.ReleaseSession, needs=mapped)
-        values = []
-        if mapped is not None and load.weights is not None:
-            for weight in load.weights.tensors:
-                values.append(_value(library, memory, mapped, weight))
-                library.AddInitializer(options, weight.name.encode(), values[-1])
-        session = library.get(
-            c_void_p, library.CreateSession, library.env, os.fsencode(path), options
-        )
+        else:
+            if mapped is not None and load.weights is not None:
+                values = _give_weights(library, memory, options, mapped, load.weights)
+            session = library.get(
+                c_void_p, library.CreateSession, library.env, os.fsencode(path), options
+            )
         return Handle(session, library.ReleaseSession, needs=(values, mapped))
+
+
+def _give_weights(
+    library: Library, memory: Handle, options: Handle, mapped: MappedFile, weights: Weights
+) -> list[Handle]:
+    """Have a session take its weights from where they are mapped; values that it needs as long."""
+    values = []
+    for weight in weights.tensors:
+        value = _value(library, memory, mapped, weight)
+        library.AddInitializer(options, weight.name.encode(), value)
+        values.append(value)
+    return values
 
 
 def _mapped(path: str, threads: int, weights: Weights | None) -> MappedFile | None:
