@@ -10,44 +10,30 @@ from concurrent.futures import ThreadPoolExecutor
 from ctypes import string_at
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
 from inference_runtime.engine.capi import mapping
 from inference_runtime.engine.capi.mapping import MappedFile
 from inference_runtime.engine.capi.session import CapiEngine
 from inference_runtime.engine.options import LoadOptions
 from inference_runtime.errors import ModelNotLoaded
-from inference_runtime.optimize.candidates.onnxruntime_tools import optimize_graph, to_ort_format
-from inference_runtime.tensor import FP32, Tensor
+from inference_runtime.optimize.candidates.onnxruntime_tools import to_ort_format
 
-from bench import models
+from tests.runtime.perceptron import answer, mappings, optimized
 
 OPTIONS = LoadOptions(optimize_graph=False, prepack=False)
-FLOATS = Tensor(FP32, [1, 256], np.random.default_rng(1).random(256, np.float32))
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A perceptron with 1 MB of weights, beside its optimised ONNX file."""
     folder = tmp_path_factory.mktemp("compiled")
-    onnx.save(models.perceptron(), folder / "plain.onnx")
-    optimize_graph(str(folder / "plain.onnx"), str(folder / "model.onnx"))
-    to_ort_format(str(folder / "model.onnx"), str(folder / "model.ort"))
-    return folder / "model.ort"
-
-
-def answer(engine: CapiEngine) -> bytes:
-    return bytes(engine.run({"features": FLOATS}, ["probabilities"])["probabilities"].buffer)
+    path = optimized(folder)
+    to_ort_format(str(path), str(path.with_suffix(".ort")))
+    return path.with_suffix(".ort")
 
 
 def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
-def mappings(path: Path) -> int:
-    """How many times this process has the file mapped."""
-    return Path("/proc/self/maps").read_text().count(str(path))
 
 
 @pytest.mark.parametrize("prepack", [False, True])

@@ -15,24 +15,20 @@ from inference_runtime.engine.options import LoadOptions
 from inference_runtime.engine.weights import Weight, Weights
 from inference_runtime.errors import ModelNotLoaded
 from inference_runtime.optimize import weight_places
-from inference_runtime.optimize.candidates.onnxruntime_tools import optimize_graph
-from inference_runtime.tensor import FP32, INT64, Tensor
+from inference_runtime.tensor import INT64, Tensor
 from onnx import TensorProto, helper, numpy_helper
 
-from bench import models
 from tests.runtime.manifests import entry, write
-
-FLOATS = Tensor(FP32, [1, 256], np.random.default_rng(1).random(256, np.float32))
+from tests.runtime.perceptron import answer, mappings, optimized
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An optimised perceptron with its weights beside it."""
     folder = tmp_path_factory.mktemp("perceptron")
-    onnx.save(models.perceptron(), folder / "plain.onnx")
-    optimize_graph(str(folder / "plain.onnx"), str(folder / "optimized.onnx"))
-    onnx.save(onnx.load(folder / "optimized.onnx"), folder / "inline.onnx")
-    save_external(onnx.load(folder / "optimized.onnx"), folder / "model.onnx")
+    made = onnx.load(optimized(folder))
+    onnx.save(made, folder / "inline.onnx")
+    save_external(made, folder / "model.onnx")
     return folder / "model.onnx"
 
 
@@ -53,14 +49,6 @@ def engine(path: Path, weights: Weights | None, **options: bool) -> CapiEngine:
     return CapiEngine(str(path), 1, load)
 
 
-def answer(engine: CapiEngine) -> bytes:
-    return bytes(engine.run({"features": FLOATS}, ["probabilities"])["probabilities"].buffer)
-
-
-def mappings(path: Path) -> int:
-    return Path("/proc/self/maps").read_text().count(f"{path}.data")
-
-
 @pytest.mark.parametrize("prepack", [False, True])
 def test_the_answers_are_those_of_the_paths_in_the_graph_bit_for_bit(
     path: Path, prepack: bool
@@ -71,16 +59,16 @@ def test_the_answers_are_those_of_the_paths_in_the_graph_bit_for_bit(
 
 def test_the_file_is_mapped_once_and_as_long_as_the_session_lives(path: Path) -> None:
     gc.collect()
-    before = mappings(path)
+    before = mappings(Path(f"{path}.data"))
     mapped = engine(path, found(path), prepack=False)
-    assert mappings(path) == before + 1
+    assert mappings(Path(f"{path}.data")) == before + 1
     assert len(found(path).tensors) > 1
     first = answer(mapped)
     gc.collect()
     assert answer(mapped) == first
     del mapped
     gc.collect()
-    assert mappings(path) == before
+    assert mappings(Path(f"{path}.data")) == before
 
 
 def test_values_of_other_bytes_would_show(path: Path) -> None:
